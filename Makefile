@@ -1,0 +1,50 @@
+# Everything that is done with this repository. `make help` lists it.
+#
+# The build cache lies outside the checkout, so that RocksDB's C++ is compiled once a machine.
+# Build with --workspace always: selecting single packages (-p) resolves other features for
+# RocksDB's build dependencies, and it would be compiled again.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CACHE ?= $(HOME)/.cache/keyviz
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+CARGO_FLAGS := --locked --release --workspace
+# Debug assertions and overflow checks for our own crates; dependencies keep their build.
+CHECKED := CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true
+BINARIES := keyviz keyviz-host
+
+.PHONY: help setup build run demo test bench lint clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+setup: ## Install what is missing (as root), or say what to install
+	@scripts/setup.sh
+
+build: setup ## Build release binaries into bin/
+	cargo build $(CARGO_FLAGS) --bins
+	@mkdir -p bin
+	@for name in $(BINARIES); do install -m 755 "$(CARGO_TARGET_DIR)/release/$$name" bin/; done
+	@ls -l bin
+
+run: build ## Run a node on the default ports, data in ./keyviz-data
+	bin/keyviz serve
+
+demo: build ## Show the main job: live traffic, a split, a merge, kill -9, every count compared
+	bin/keyviz demo $(DEMO_FLAGS)
+
+test: setup ## Run every test
+	$(CHECKED) cargo build $(CARGO_FLAGS) --bins
+	$(CHECKED) cargo test $(CARGO_FLAGS) --no-fail-fast
+
+bench: build ## Run the benches: JSON lines with ratios against a baseline in the same run
+	"$(CARGO_TARGET_DIR)/release/keyviz-bench"
+
+lint: setup ## Check formatting and lints
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences and advisories not checked"; fi
+
+clean: ## Remove the build cache and bin/
+	rm -rf bin "$(CARGO_TARGET_DIR)"

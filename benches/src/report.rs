@@ -1,0 +1,36 @@
+//! Times two things in turns and prints how they compare.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+const ROUNDS: usize = 9;
+
+/// The median seconds of `subject` and of `baseline`, run in turns.
+pub(crate) fn paired(mut subject: impl FnMut(), mut baseline: impl FnMut()) -> (f64, f64) {
+    let time = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(time(&mut subject));
+        theirs.push(time(&mut baseline));
+    }
+    (median(ours), median(theirs))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// One line of the report.
+pub(crate) fn line(bench: &str, value: f64, unit: &str, baseline: f64) {
+    let ratio = value / baseline;
+    println!(
+        "{}",
+        json!({ "bench": bench, "value": value, "unit": unit, "baseline": baseline, "ratio": ratio })
+    );
+}

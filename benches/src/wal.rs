@@ -1,0 +1,100 @@
+//! The WAL: appending and syncing a 10,000-row column, against writing and syncing the same bytes
+//! bare; and replay, against reading the files.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use keyviz_codec::column_record;
+use keyviz_lineage::SourceId;
+use keyviz_wal::{RealFs, Wal, WalOptions};
+
+use crate::{codec, report};
+
+const RECORDS: usize = 20;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+pub(crate) fn run() -> Outcome {
+    let source = SourceId { node: "node-1".into(), boot: uuid::Uuid::from_u128(1) };
+    let payload = column_record::encode(&source, 1, &codec::column(10_000, 28_000_000));
+    let folder = tempfile::tempdir()?;
+    append(folder.path(), &payload)?;
+    replay(folder.path(), &payload)
+}
+
+fn open(folder: &Path) -> Result<(Wal, keyviz_wal::Recovery), keyviz_wal::WalError> {
+    let options = WalOptions::with_max_bytes(64 << 20);
+    Wal::open(Arc::new(RealFs), &folder.join("wal"), options)
+}
+
+/// Remembers the first failure of something that is timed.
+fn keep(failed: &RefCell<Option<String>>, result: Result<(), String>) {
+    if let Err(reason) = result {
+        failed.borrow_mut().get_or_insert(reason);
+    }
+}
+
+fn append(folder: &Path, payload: &[u8]) -> Outcome {
+    let (mut wal, mut recovery) = open(folder)?;
+    while recovery.next_record().is_some() {}
+    let mut bare = std::fs::File::create(folder.join("bare"))?;
+    let failed = RefCell::new(None);
+    for synced in [false, true] {
+        let ours = || {
+            for _ in 0..RECORDS {
+                let appended = wal.append(480_000, 1, 0, payload);
+                let done = if synced { appended.and_then(|_| wal.commit()) } else { appended };
+                keep(&failed, done.map(drop).map_err(|error| error.to_string()));
+            }
+        };
+        let theirs = || {
+            for _ in 0..RECORDS {
+                let written = bare.write_all(payload);
+                let done = if synced { written.and_then(|()| bare.sync_data()) } else { written };
+                keep(&failed, done.map_err(|error| error.to_string()));
+            }
+        };
+        let (ours, theirs) = report::paired(ours, theirs);
+        let what = if synced { "append and fdatasync" } else { "append" };
+        let bench = format!("WAL {what} of {} bytes, baseline the same bare", payload.len());
+        let micros = |seconds: f64| seconds * 1e6 / RECORDS as f64;
+        report::line(&bench, micros(ours), "us", micros(theirs));
+    }
+    failed.into_inner().map_or(Ok(()), |reason| Err(reason.into()))
+}
+
+fn replay(folder: &Path, payload: &[u8]) -> Outcome {
+    let (mut wal, mut recovery) = open(folder)?;
+    while recovery.next_record().is_some() {}
+    while wal.usage().ratio() < 0.9 {
+        wal.append(480_000, 1, 0, payload)?;
+    }
+    wal.commit()?;
+    let bytes = wal.usage().bytes;
+    drop(wal);
+    let failed = RefCell::new(None);
+    let ours = || match open(folder) {
+        Err(error) => keep(&failed, Err(error.to_string())),
+        Ok((_, mut recovery)) => {
+            while let Some(record) = recovery.next_record() {
+                drop(black_box(column_record::decode(record.payload)));
+            }
+        }
+    };
+    let theirs = || {
+        let read = std::fs::read_dir(folder.join("wal")).and_then(|entries| {
+            entries
+                .into_iter()
+                .try_for_each(|entry| std::fs::read(entry?.path()).map(|b| drop(black_box(b))))
+        });
+        keep(&failed, read.map_err(|error| error.to_string()));
+    };
+    let (ours, theirs) = report::paired(ours, theirs);
+    let bench =
+        format!("WAL replay of {} MiB into columns, baseline reading the files", bytes >> 20);
+    report::line(&bench, ours * 1e3, "ms", theirs * 1e3);
+    failed.into_inner().map_or(Ok(()), |reason| Err(reason.into()))
+}

@@ -1,0 +1,57 @@
+//! How contributions of several nodes and terms become one cell (contract section 5).
+//!
+//! Reads add. Writes are one value per term: nodes that report the same term with the same sum count
+//! once, with different sums they are a conflict (the larger is kept and flagged); terms add.
+//! Under term 0 (unknown) the larger wins, and differing non-zero values are flagged.
+//! Pure; proved by `cell_test.rs`.
+
+use keyviz_lineage::{Counts, Flags, Series};
+
+use crate::{CellEntry, Contributor};
+
+/// One cell: four series and why they are not exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    /// The merged counts.
+    pub counts: Counts,
+    /// Why they are not exact.
+    pub flags: Flags,
+}
+
+/// Merges one window's contributions. Each `(node, term)` appears once.
+pub fn merge(parts: &[(&Contributor, &CellEntry)]) -> Cell {
+    let mut cell = Cell::default();
+    for (_, entry) in parts {
+        cell.flags = cell.flags.or(entry.flags);
+        for series in [Series::Reads, Series::ReadBytes] {
+            add(&mut cell, series, entry.counts.get(series));
+        }
+    }
+    for series in [Series::Writes, Series::WriteBytes] {
+        let mut by_term: Vec<(u64, u64)> = parts
+            .iter()
+            .map(|(who, entry)| (who.term, entry.counts.get(series)))
+            .filter(|&(_, value)| value > 0)
+            .collect();
+        by_term.sort_unstable();
+        for term in by_term.chunk_by(|a, b| a.0 == b.0) {
+            if term[0].1 != term[term.len() - 1].1 {
+                cell.flags = cell.flags.or(Flags::CONFLICT);
+            }
+            add(&mut cell, series, term[term.len() - 1].1);
+        }
+    }
+    cell
+}
+
+fn add(cell: &mut Cell, series: Series, value: u64) {
+    let slot = cell.counts.get_mut(series);
+    *slot = slot.saturating_add(value);
+    if *slot == u64::MAX {
+        cell.flags = cell.flags.or(Flags::SATURATED);
+    }
+}
+
+#[cfg(test)]
+#[path = "cell_test.rs"]
+mod cell_test;

@@ -1,0 +1,50 @@
+//! The envelope of every stored value:
+//!
+//! ```text
+//! | version: u8 | payload | crc32: u32 little-endian over version and payload |
+//! ```
+
+use thiserror::Error;
+
+/// Why bytes could not be decoded. The owner adds the key or file.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[allow(missing_docs)] // the messages name the fields
+pub enum CodecError {
+    #[error("{what} is cut short")]
+    Truncated { what: &'static str },
+    #[error("{what} has format version {found}, this build knows up to {known}; upgrade keyviz")]
+    Version { what: &'static str, found: u8, known: u8 },
+    #[error(
+        "{what} fails its checksum (stored {stored:#010x}, computed {computed:#010x}): it is damaged"
+    )]
+    Checksum { what: &'static str, stored: u32, computed: u32 },
+    #[error("{what} holds {field}: it is damaged or foreign")]
+    Invalid { what: &'static str, field: &'static str },
+}
+
+/// Wraps a payload.
+pub fn seal(version: u8, payload: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(payload.len() + 5);
+    value.push(version);
+    value.extend_from_slice(payload);
+    let crc = crc32fast::hash(&value);
+    value.extend_from_slice(&crc.to_le_bytes());
+    value
+}
+
+/// Checks checksum and version and returns the payload.
+///
+/// # Errors
+/// [`CodecError::Truncated`], [`CodecError::Checksum`], [`CodecError::Version`].
+pub fn open<'a>(what: &'static str, known: u8, value: &'a [u8]) -> Result<&'a [u8], CodecError> {
+    let (body, crc) = value.split_last_chunk::<4>().ok_or(CodecError::Truncated { what })?;
+    let (&found, payload) = body.split_first().ok_or(CodecError::Truncated { what })?;
+    let (stored, computed) = (u32::from_le_bytes(*crc), crc32fast::hash(body));
+    if stored != computed {
+        return Err(CodecError::Checksum { what, stored, computed });
+    }
+    if found == 0 || found > known {
+        return Err(CodecError::Version { what, found, known });
+    }
+    Ok(payload)
+}

@@ -1,0 +1,196 @@
+//! The catalogue of keys: every prefix, its value and its use, in one place.
+//!
+//! Physical key = group id (u64, big-endian) followed by the logical key. Group 0 is the node's own.
+//!
+//! | logical key | value | use |
+//! |---|---|---|
+//! | `!admin\|keyviz\|range\|<lineage: 16>\|<hour: u64 BE>` | [`crate::HourBlocks`] | the finest columns of one lineage for one Unix hour |
+//! | `!admin\|keyviz\|coverage\|<hour: u64 BE>` | [`crate::Coverage`] | which source recorded which window of the hour, for one group |
+//! | `!admin\|keyviz\|lineage\|<lineage: 16>` | [`crate::lineage_record`] | one range from its birth to its end |
+//! | `!admin\|keyviz\|event\|<hlc: u64 BE>` | [`crate::marks::LeaderEvent`] | a change of leader or term |
+//! | `!admin\|keyviz\|damaged\|<logical key>` | the bytes as found | a value that failed its checksum when it had to be rewritten |
+//! | `!admin\|keyviz\|meta\|applied` | [`crate::marks::Applied`] | the last command and WAL record that this group has applied |
+//! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
+//! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
+//! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
+//! | `!admin\|keyviz\|meta\|hlc` | u64 | group 0: no HLC above this was issued |
+
+use std::fmt;
+
+use keyviz_lineage::{GroupId, Hlc, LineageId};
+use uuid::Uuid;
+
+const RANGE: &[u8] = b"!admin|keyviz|range|";
+const COVERAGE: &[u8] = b"!admin|keyviz|coverage|";
+const LINEAGE: &[u8] = b"!admin|keyviz|lineage|";
+const EVENT: &[u8] = b"!admin|keyviz|event|";
+const DAMAGED: &[u8] = b"!admin|keyviz|damaged|";
+const META: &[u8] = b"!admin|keyviz|meta|";
+const MEMBER: &[u8] = b"member|";
+const BOOT: &[u8] = b"boot|";
+
+/// The group whose keys are the node's own: reserved, so no host can name it.
+pub const NODE_GROUP: GroupId = 0;
+
+/// A logical key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // drawn in the module header
+pub enum Key {
+    Range { lineage: LineageId, hour: u64 },
+    Coverage { hour: u64 },
+    Lineage { lineage: LineageId },
+    Event { hlc: Hlc },
+    Damaged { logical: Vec<u8> },
+    Applied,
+    Member { node: String },
+    Boot { boot: Uuid, node: String },
+    Schema,
+    Hlc,
+}
+
+impl Key {
+    /// The physical key in `group`.
+    pub fn encode(&self, group: GroupId) -> Vec<u8> {
+        let mut key = group.to_be_bytes().to_vec();
+        match self {
+            Self::Range { lineage, hour } => {
+                key.extend_from_slice(&range_prefix(*lineage));
+                key.extend_from_slice(&hour.to_be_bytes());
+            }
+            Self::Coverage { hour } => {
+                key.extend_from_slice(COVERAGE);
+                key.extend_from_slice(&hour.to_be_bytes());
+            }
+            Self::Lineage { lineage } => {
+                key.extend_from_slice(LINEAGE);
+                key.extend_from_slice(lineage.as_bytes());
+            }
+            Self::Event { hlc } => {
+                key.extend_from_slice(EVENT);
+                key.extend_from_slice(&hlc.0.to_be_bytes());
+            }
+            Self::Damaged { logical } => {
+                key.extend_from_slice(&[DAMAGED, logical.as_slice()].concat());
+            }
+            Self::Applied => key.extend_from_slice(&[META, b"applied"].concat()),
+            Self::Member { node } => {
+                key.extend_from_slice(&[META, MEMBER, node.as_bytes()].concat());
+            }
+            Self::Boot { boot, node } => {
+                key.extend_from_slice(&[META, BOOT, boot.as_bytes(), node.as_bytes()].concat());
+            }
+            Self::Schema => key.extend_from_slice(&[META, b"schema"].concat()),
+            Self::Hlc => key.extend_from_slice(&[META, b"hlc"].concat()),
+        }
+        key
+    }
+
+    /// The inverse of [`Key::encode`]; `None` for a key that is not in the catalogue.
+    pub fn parse(physical: &[u8]) -> Option<(GroupId, Self)> {
+        let (group, logical) = physical.split_first_chunk::<8>()?;
+        let group = GroupId::from_be_bytes(*group);
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+        let uuid = |bytes: &[u8]| Uuid::from_slice(bytes).ok();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        let key = if let Some(rest) = logical.strip_prefix(RANGE) {
+            let (lineage, rest) = rest.split_at_checked(16)?;
+            Self::Range { lineage: uuid(lineage)?, hour: number(rest.strip_prefix(b"|")?)? }
+        } else if let Some(rest) = logical.strip_prefix(COVERAGE) {
+            Self::Coverage { hour: number(rest)? }
+        } else if let Some(rest) = logical.strip_prefix(LINEAGE) {
+            Self::Lineage { lineage: uuid(rest)? }
+        } else if let Some(rest) = logical.strip_prefix(EVENT) {
+            Self::Event { hlc: Hlc(number(rest)?) }
+        } else if let Some(rest) = logical.strip_prefix(DAMAGED) {
+            Self::Damaged { logical: rest.to_vec() }
+        } else {
+            let meta = logical.strip_prefix(META)?;
+            if let Some(node) = meta.strip_prefix(MEMBER) {
+                Self::Member { node: text(node)? }
+            } else if let Some(rest) = meta.strip_prefix(BOOT) {
+                let (boot, node) = rest.split_at_checked(16)?;
+                Self::Boot { boot: uuid(boot)?, node: text(node)? }
+            } else {
+                match meta {
+                    b"applied" => Self::Applied,
+                    b"schema" => Self::Schema,
+                    b"hlc" => Self::Hlc,
+                    _ => return None,
+                }
+            }
+        };
+        Some((group, key))
+    }
+
+    /// Where the bytes of this key go when they turn out to be damaged and must make room.
+    pub fn quarantine(&self) -> Self {
+        Self::Damaged { logical: self.encode(NODE_GROUP)[8..].to_vec() }
+    }
+
+    /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
+    pub fn expiry_hour(&self) -> Option<u64> {
+        match self {
+            Self::Range { hour, .. } | Self::Coverage { hour } => Some(*hour),
+            Self::Event { hlc } => Some(keyviz_lineage::unix_hour(hlc.unix_ms())),
+            _ => None,
+        }
+    }
+}
+
+fn range_prefix(lineage: LineageId) -> Vec<u8> {
+    [RANGE, lineage.as_bytes(), b"|"].concat()
+}
+
+/// First keys of the families that are scanned, within `group`.
+pub mod prefix {
+    use super::{BOOT, EVENT, GroupId, LINEAGE, MEMBER, META};
+
+    fn within(group: GroupId, parts: &[&[u8]]) -> Vec<u8> {
+        let mut key = group.to_be_bytes().to_vec();
+        parts.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
+
+    /// Every lineage record of the group.
+    pub fn lineage(group: GroupId) -> Vec<u8> {
+        within(group, &[LINEAGE])
+    }
+
+    /// Every expected source of the group.
+    pub fn member(group: GroupId) -> Vec<u8> {
+        within(group, &[META, MEMBER])
+    }
+
+    /// Every event of the group.
+    pub fn event(group: GroupId) -> Vec<u8> {
+        within(group, &[EVENT])
+    }
+
+    /// Every boot mark.
+    pub fn boot() -> Vec<u8> {
+        within(super::NODE_GROUP, &[META, BOOT])
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range { lineage, hour } => write!(f, "!admin|keyviz|range|{lineage}|{hour}"),
+            Self::Coverage { hour } => write!(f, "!admin|keyviz|coverage|{hour}"),
+            Self::Lineage { lineage } => write!(f, "!admin|keyviz|lineage|{lineage}"),
+            Self::Event { hlc } => write!(f, "!admin|keyviz|event|{hlc}"),
+            Self::Damaged { logical } => {
+                write!(f, "!admin|keyviz|damaged|{}", logical.escape_ascii())
+            }
+            Self::Applied => write!(f, "!admin|keyviz|meta|applied"),
+            Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
+            Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
+            Self::Schema => write!(f, "!admin|keyviz|meta|schema"),
+            Self::Hlc => write!(f, "!admin|keyviz|meta|hlc"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "key_layout_test.rs"]
+mod key_layout_test;

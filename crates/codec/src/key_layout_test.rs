@@ -1,0 +1,37 @@
+use super::*;
+
+#[test]
+fn every_key_parses_back_and_sorts_by_group_first() {
+    let lineage = Uuid::from_u128(7);
+    let keys = [
+        Key::Range { lineage, hour: 485_000 },
+        Key::Coverage { hour: 1 },
+        Key::Lineage { lineage },
+        Key::Event { hlc: Hlc::new(3, 4) },
+        Key::Applied,
+        Key::Applied.quarantine(),
+        Key::Member { node: "n|1".into() },
+        Key::Boot { boot: lineage, node: "n|1".into() },
+        Key::Schema,
+        Key::Hlc,
+    ];
+    for key in keys {
+        let physical = key.encode(9);
+        assert_eq!(Key::parse(&physical), Some((9, key.clone())));
+        assert!(physical < key.encode(10));
+        for cut in 0..physical.len() {
+            if let Some((_, shorter)) = Key::parse(&physical[..cut]) {
+                assert_ne!(shorter, key);
+            }
+        }
+    }
+    assert_eq!(Key::parse(b"\0\0\0\0\0\0\0\x01user:1"), None);
+}
+
+#[test]
+fn the_logical_key_is_the_contracts() {
+    let key = Key::Range { lineage: Uuid::from_u128(0x41 << 120), hour: 2 };
+    let expected =
+        [b"!admin|keyviz|range|A".as_slice(), &[0; 15], b"|", &2u64.to_be_bytes()].concat();
+    assert_eq!(key.encode(1)[8..], expected);
+}

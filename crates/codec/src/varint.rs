@@ -1,0 +1,118 @@
+//! LEB128 variable-length integers and length-prefixed bytes: the atoms of every layout here.
+
+use crate::CodecError;
+
+/// Appends values to a byte vector.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn uint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    pub(crate) fn int(&mut self, value: i64) {
+        self.uint((value << 1 ^ value >> 63) as u64);
+    }
+
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn prefixed(&mut self, bytes: &[u8]) {
+        self.uint(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
+    /// A length-prefixed part, so that a reader can skip it.
+    pub(crate) fn part(&mut self, write: impl FnOnce(&mut Writer)) {
+        let mut part = Writer::default();
+        write(&mut part);
+        self.prefixed(&part.bytes);
+    }
+}
+
+/// Takes values off the front of a slice.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Self {
+        Self { rest: bytes, what }
+    }
+
+    fn truncated(&self) -> CodecError {
+        CodecError::Truncated { what: self.what }
+    }
+
+    pub(crate) fn invalid(&self, field: &'static str) -> CodecError {
+        CodecError::Invalid { what: self.what, field }
+    }
+
+    pub(crate) fn uint(&mut self) -> Result<u64, CodecError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.rest.split_first().ok_or_else(|| self.truncated())?;
+            self.rest = rest;
+            if shift == 63 && byte > 1 {
+                return Err(self.invalid("a varint beyond 64 bits"));
+            }
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.invalid("a varint beyond 64 bits"))
+    }
+
+    pub(crate) fn int(&mut self) -> Result<i64, CodecError> {
+        let value = self.uint()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    /// A count of things that each take at least one byte: never more than what is left, so that it
+    /// is safe to allocate for.
+    pub(crate) fn count(&mut self) -> Result<usize, CodecError> {
+        let count = self.uint()?;
+        if count > self.rest.len() as u64 { Err(self.truncated()) } else { Ok(count as usize) }
+    }
+
+    pub(crate) fn raw(&mut self, length: usize) -> Result<&'a [u8], CodecError> {
+        let (head, rest) = self.rest.split_at_checked(length).ok_or_else(|| self.truncated())?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.raw(N)?);
+        Ok(array)
+    }
+
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], CodecError> {
+        let length = self.count()?;
+        self.raw(length)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, CodecError> {
+        let bytes = self.prefixed()?;
+        std::str::from_utf8(bytes).map_err(|_| self.invalid("text that is not UTF-8"))
+    }
+
+    pub(crate) fn part(&mut self) -> Result<Reader<'a>, CodecError> {
+        Ok(Reader { rest: self.prefixed()?, what: self.what })
+    }
+
+    pub(crate) fn end(&self) -> Result<(), CodecError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.invalid("bytes behind the end")) }
+    }
+}

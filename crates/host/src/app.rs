@@ -1,0 +1,170 @@
+//! Puts the parts together, runs them, and takes them down in order.
+//!
+//! Start: flags, folder and lock, listener, database, catalogue, sender (transitions of earlier
+//! runs first), recorder, connections. Stop, on SIGTERM or SIGINT: no more connections, what was
+//! read is answered, last columns, leave, wait for keyviz, end.
+//! Proof: `tests/redis_clients.rs`.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyviz_api::ambient;
+use keyviz_api::client::{ClientConfig, IngestSender};
+use keyviz_lineage::{Clock, SourceId};
+use keyviz_sampler::Sampler;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{Flags, machine_name};
+use crate::data_dir::DataDir;
+use crate::dispatch::Dispatcher;
+use crate::error::HostError;
+use crate::info::Facts;
+use crate::kv::{Kv, MAX_OPEN_FILES, open_database};
+use crate::outbox::Outbox;
+use crate::ranges::Ranges;
+use crate::recorder::Recorder;
+use crate::records::Records;
+use crate::server;
+
+/// How long the last columns may take to reach keyviz.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Open files besides clients and tables.
+const OTHER_FILES: usize = 64;
+
+/// Runs the host until it is told to stop.
+pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
+    let clock: Arc<dyn Clock> = ambient::SystemClock::shared();
+    flags.check()?;
+    let (step, initial) = (flags.column_step()?, flags.initial()?);
+    let data_dir = DataDir::open(&flags.data_dir)?;
+    let ledger = flags.ledger.as_deref().map(Outbox::open_ledger).transpose()?;
+    let listener = listen(&flags.listen).await?;
+    let local = listener.local_addr().map_err(|source| listen_error(&flags.listen, source))?;
+    let mut stop_signals = StopSignals::new()?;
+
+    let db = open_database(&data_dir.database(), Arc::clone(&clock))?;
+    let records = Records::new(Arc::clone(&db));
+    let boot = records.boot(flags.node_id.as_deref(), &machine_name())?;
+    let source = SourceId { node: boot.node_id.clone(), boot: ambient::new_boot_id() };
+    let facts = Facts {
+        port: local.port(),
+        max_clients: flags.max_clients,
+        node_id: boot.node_id.clone(),
+        boot_id: source.boot.to_string(),
+        term: boot.term,
+        step_ms: step.ms(),
+        keyviz: flags.keyviz.clone().unwrap_or_default(),
+        started_ms: clock.unix_ms(),
+    };
+    let start_sender = |address| IngestSender::start(ClientConfig::new(address, source));
+    let outbox = Arc::new(Outbox::new(ledger, flags.keyviz.clone().map(start_sender)));
+    let sampler = Arc::new(Sampler::new(step, clock.unix_ms()));
+    let ranges = Ranges::open(
+        records,
+        Arc::clone(&sampler),
+        Arc::clone(&outbox),
+        Arc::clone(&clock),
+        &initial,
+        &boot,
+    )?;
+    let kv = Kv::new(db, Arc::clone(&clock));
+    let host = Arc::new(Dispatcher::new(kv, ranges, Arc::clone(&outbox), facts));
+    let recorder = Recorder::new(sampler, Arc::clone(&outbox), clock);
+    warn_of_few_files(flags.max_clients);
+    announce(&local);
+    tracing::info!(%local, node = boot.node_id, term = boot.term, keyviz = flags.keyviz, "serving");
+    work(listener, host, recorder, &mut stop_signals).await;
+    if !outbox.leave(LEAVE_TIMEOUT).await {
+        tracing::warn!(
+            "keyviz did not acknowledge everything in time; what is missing is in the ledger only"
+        );
+    }
+    tracing::info!("stopped");
+    drop(data_dir);
+    Ok(())
+}
+
+/// Serves and records until a signal; the recorder outlives the connections.
+async fn work(
+    listener: TcpListener,
+    host: Arc<Dispatcher>,
+    mut recorder: Recorder,
+    stop_signals: &mut StopSignals,
+) {
+    let (stop_serving, serving) = watch::channel(false);
+    let (stop_recording, recording) = watch::channel(false);
+    let server = tokio::spawn(server::serve(listener, host, serving));
+    let recorder = tokio::spawn(async move {
+        recorder.run(recording).await;
+        recorder.finish();
+    });
+    stop_signals.wait().await;
+    tracing::info!("stopping");
+    stop_serving.send_replace(true);
+    if let Err(error) = server.await {
+        tracing::error!(%error, "the server ended badly");
+    }
+    stop_recording.send_replace(true);
+    if let Err(error) = recorder.await {
+        tracing::error!(%error, "the recorder ended badly");
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener, HostError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| listen_error(address, source))?;
+    if listener.local_addr().is_ok_and(|local| !local.ip().is_loopback()) {
+        tracing::warn!(address, "open to other machines; there is no password");
+    }
+    Ok(listener)
+}
+
+fn listen_error(address: &str, source: io::Error) -> HostError {
+    HostError::Listen { address: address.to_owned(), source }
+}
+
+/// Clients beyond the limit of open files could not be accepted.
+fn warn_of_few_files(max_clients: usize) {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let limit = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+    let needed = max_clients + MAX_OPEN_FILES as usize + OTHER_FILES;
+    if let Some(limit) = limit.filter(|&limit| limit < needed) {
+        tracing::warn!(limit, needed, "too few open files for --max-clients; raise `ulimit -n`");
+    }
+}
+
+/// The one line on stdout: whoever started this host learns the port from it.
+fn announce(local: &std::net::SocketAddr) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "listening on {local}").and_then(|()| out.flush()) {
+        tracing::warn!(%error, "the address could not be printed");
+    }
+}
+
+struct StopSignals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, HostError> {
+        let on = |kind| {
+            signal(kind).map_err(|source| HostError::Runtime { what: "signal handler", source })
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

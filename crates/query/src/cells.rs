@@ -1,0 +1,58 @@
+//! What was recorded of one lineage, on the time axis of the answer.
+
+use std::ops::Range;
+
+use keyviz_lineage::{Flags, HOUR_MS, LineageRecord, Series};
+use keyviz_store::History;
+
+use crate::span::Span;
+
+/// One series of one lineage.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorded {
+    /// `(unit, value, flags)`, ascending.
+    pub(crate) values: Vec<(u32, u64, Flags)>,
+    /// Stretches of units that are damaged in the store: what they held is not known.
+    pub(crate) unread: Vec<Range<usize>>,
+}
+
+impl Recorded {
+    /// Whether there is nothing to show.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.unread.is_empty()
+    }
+}
+
+/// Reads one series of one lineage. Damaged hours become warnings.
+pub(crate) fn read(
+    history: &dyn History,
+    record: &LineageRecord,
+    series: Series,
+    span: &Span,
+    warnings: &mut Vec<String>,
+) -> Recorded {
+    let mut recorded = Recorded::default();
+    for (hour, blocks) in history.blocks(record.group, record.id, span.hours()) {
+        let blocks = match blocks {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                warnings.push(error.to_string());
+                recorded.unread.push(span.units_within(hour * HOUR_MS, (hour + 1) * HOUR_MS));
+                continue;
+            }
+        };
+        for block in blocks.blocks() {
+            for (index, cell) in block.cells() {
+                let start_ms = hour * HOUR_MS + u64::from(index) * block.step().ms();
+                let value = cell.counts.get(series);
+                if let Some(unit) =
+                    span.unit_of(start_ms).filter(|_| value > 0 || !cell.flags.is_none())
+                {
+                    recorded.values.push((unit as u32, value, cell.flags));
+                }
+            }
+        }
+    }
+    recorded.values.sort_by_key(|&(unit, ..)| unit);
+    recorded
+}

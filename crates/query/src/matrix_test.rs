@@ -1,0 +1,141 @@
+//! The matrix against the model ([`crate::model_test`]), its conservation law, and its rules by name
+//! ([`crate::rules_test`]).
+//!
+//! `KEYVIZ_QUERY_CASES=100000` runs more histories than the default.
+
+use keyviz_lineage::Flags;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestError, TestRunner};
+
+use crate::random_test::{asked, history, question, story};
+use crate::world_test::World;
+use crate::{Continuity, Matrix, MatrixRequest, QueryError, matrix, model_test};
+
+const DEFAULT_CASES: u32 = 2_500;
+const QUESTIONS_PER_HISTORY: usize = 4;
+
+fn cases() -> u32 {
+    std::env::var("KEYVIZ_QUERY_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(DEFAULT_CASES)
+}
+
+fn run(check: impl Fn(&World, &MatrixRequest)) {
+    let strategy = (story(), prop::collection::vec(asked(), QUESTIONS_PER_HISTORY));
+    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&strategy, |(story, questions)| {
+        let world = history(&story);
+        for asked in &questions {
+            check(&world, &question(&world, asked));
+        }
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, (story, questions))) => {
+            panic!("{reason}\n{story:?}\n{questions:?}")
+        }
+        Err(TestError::Abort(reason)) => panic!("{reason}"),
+    }
+}
+
+#[test]
+fn every_cell_flag_and_total_equals_the_models() {
+    run(|world, request| {
+        let answer = matrix(world, &world.graph, request);
+        match model_test::answer(world, request) {
+            None => assert!(
+                matches!(answer, Err(QueryError::EmptySpan { .. })),
+                "{request:?}: {answer:?}"
+            ),
+            Some(expected) => same(&answer.unwrap(), &expected, request),
+        }
+    });
+}
+
+/// Reports the first difference rather than two whole matrices.
+fn same(answer: &Matrix, expected: &Matrix, request: &MatrixRequest) {
+    assert_eq!(answer.columns_ms, expected.columns_ms, "{request:?}");
+    let ids = |matrix: &Matrix| {
+        matrix.rows.iter().map(|r| (r.bucket_id.clone(), r.range.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(answer), ids(expected), "{request:?}");
+    for (row, wanted) in answer.rows.iter().zip(&expected.rows) {
+        for ((cell, wanted), column) in row.cells.iter().zip(&wanted.cells).zip(&answer.columns_ms)
+        {
+            assert_eq!(cell, wanted, "row {} column {column} of {request:?}", row.bucket_id);
+        }
+        assert_eq!(row, wanted, "{request:?}");
+    }
+    assert_eq!(answer.totals, expected.totals, "{request:?}");
+    assert_eq!(answer, expected, "{request:?}");
+}
+
+#[test]
+fn conservation_what_is_recorded_is_counted_or_inherited_once_in_every_column() {
+    run(|world, request| {
+        if let Ok(answer) = matrix(world, &world.graph, request) {
+            conserves(&answer, request);
+            records_all_there_is(world, request, &answer);
+        }
+    });
+}
+
+fn is_saturated(answer: &Matrix, column: usize) -> bool {
+    let totals = answer.totals[column];
+    let cells = || answer.rows.iter().map(|row| row.cells[column]);
+    [totals.recorded, totals.counted, totals.inherited].contains(&u64::MAX)
+        || cells().any(|cell| cell.flags.has(Flags::SATURATED))
+}
+
+fn conserves(answer: &Matrix, request: &MatrixRequest) {
+    for (column, totals) in answer.totals.iter().enumerate() {
+        let cells = || answer.rows.iter().map(|row| row.cells[column]);
+        let [recorded, counted, inherited] =
+            [totals.recorded, totals.counted, totals.inherited].map(u128::from);
+        if is_saturated(answer, column) {
+            assert!(
+                counted <= recorded && inherited <= recorded,
+                "column {column} of {request:?}: {totals:?}"
+            );
+            continue;
+        }
+        assert_eq!(
+            cells().map(|cell| u128::from(cell.counted)).sum::<u128>(),
+            counted,
+            "column {column} of {request:?}"
+        );
+        assert!(cells().map(|cell| u128::from(cell.inherited)).sum::<u128>() >= inherited);
+        match request.continuity {
+            Continuity::Inherit => {
+                assert_eq!(counted + inherited, recorded, "column {column} of {request:?}");
+            }
+            Continuity::Apportion => {
+                assert_eq!((counted, inherited), (recorded, 0), "column {column} of {request:?}");
+            }
+        }
+    }
+}
+
+/// No range, no damage: the recorded sums are those of the facts, whatever the rows.
+fn records_all_there_is(world: &World, request: &MatrixRequest, answer: &Matrix) {
+    let whole = MatrixRequest { continuity: Continuity::Inherit, ..request.clone() };
+    if request.range != keyviz_lineage::KeyRange::all() {
+        return;
+    }
+    let union = MatrixRequest { row_set: crate::RowSet::Union, rows: None, ..whole };
+    let union = matrix(world, &world.graph, &union).unwrap();
+    let by_row = |column: usize| {
+        union.rows.iter().map(|row| u128::from(row.cells[column].counted)).sum::<u128>()
+    };
+    for (column, totals) in answer.totals.iter().enumerate() {
+        if !is_saturated(answer, column) {
+            assert_eq!(
+                u128::from(totals.recorded),
+                by_row(column),
+                "column {column} of {request:?}"
+            );
+        }
+    }
+}

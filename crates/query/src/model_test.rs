@@ -1,0 +1,407 @@
+//! The slow, obvious model: the rules of contract section 8 word by word over plain lists, with no
+//! index, no cache and no cleverness. Every answer of [`crate::matrix`] must equal the model's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyviz_lineage::{Cause, Flags, HOUR_MS, KeyRange, LineageId, LineageRecord, Step, unix_hour};
+use keyviz_store::History;
+
+use crate::model_cells_test::{Answer, fits};
+use crate::world_test::World;
+use crate::{Continuity, Matrix, MatrixRequest, RowSet};
+
+/// The times of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Axis {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
+    pub(crate) step_ms: u64,
+    pub(crate) unit_ms: u64,
+}
+
+/// A row: the lineages that stand together, and what they show.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) range: KeyRange,
+    pub(crate) members: Vec<LineageId>,
+    pub(crate) sources: BTreeSet<LineageId>,
+    pub(crate) closed: bool,
+}
+
+/// How a row shows a source.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Part {
+    Counted,
+    Inherited,
+    Apportioned,
+}
+
+pub(crate) struct Model<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) request: &'a MatrixRequest,
+    pub(crate) records: Vec<LineageRecord>,
+    pub(crate) axis: Axis,
+    /// The instant of the row set; `None` = union.
+    pub(crate) at_ms: Option<u64>,
+    /// What each lineage recorded of the series: `(window start, value, flags)`.
+    pub(crate) values: BTreeMap<LineageId, Vec<(u64, u64, Flags)>>,
+    /// Every row as of the instant, before coarsening.
+    pub(crate) all: Vec<Row>,
+    /// The rows of the answer.
+    pub(crate) drawn: Vec<Row>,
+    /// Which row counts a source whole, by the row's first member.
+    pub(crate) owners: BTreeMap<LineageId, LineageId>,
+}
+
+/// What the model answers; `None` where the question is refused.
+pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
+    let (axis, at_ms) = axis(world, request)?;
+    let records = world.graph.records().cloned().collect();
+    let mut model = Model {
+        world,
+        request,
+        records,
+        axis,
+        at_ms,
+        values: BTreeMap::new(),
+        all: Vec::new(),
+        drawn: Vec::new(),
+        owners: BTreeMap::new(),
+    };
+    for record in model.records.clone() {
+        model.values.insert(record.id, model.recorded(&record));
+    }
+    model.all = model.rows();
+    model.drawn =
+        model.all.iter().filter(|row| row.range.overlaps(&request.range)).cloned().collect();
+    model.owners = model.ownership();
+    model.coarsen();
+    model.owners = model.ownership();
+    Some(Answer(&model).matrix())
+}
+
+fn axis(world: &World, request: &MatrixRequest) -> Option<(Axis, Option<u64>)> {
+    let members = world.members.iter().filter(|(group, _)| world.groups().contains(group));
+    let spans: Vec<_> =
+        members.flat_map(|(_, of_group)| of_group.values()).flat_map(|m| m.spans.clone()).collect();
+    let first = spans.iter().map(|span| span.0).min();
+    // An open end is now, or where recording ended if every source has left.
+    let someone_stays = spans.iter().any(|span| span.1.is_none());
+    let last = spans.iter().filter_map(|span| span.1).max().filter(|_| !someone_stays);
+    let last = last.filter(|&left_ms| request.from_ms.unwrap_or(world.oldest_ms()) < left_ms);
+    let to_ms = request.to_ms.or(last).unwrap_or(world.now_ms);
+    let earliest = first.unwrap_or(to_ms.saturating_sub(HOUR_MS));
+    let from_ms = request.from_ms.unwrap_or(earliest.max(world.oldest_ms()).min(to_ms - 1));
+    if from_ms >= to_ms {
+        return None;
+    }
+    // The windows that the answer takes in decide its unit, and the unit decides what it takes in.
+    let mut steps: BTreeSet<u64> = BTreeSet::new();
+    let (mut wide_from, mut wide_to) = (from_ms, to_ms);
+    for round in 0.. {
+        let read = |group, ms| {
+            world.groups().contains(&group)
+                && !world.damaged_coverage.contains(&(group, unix_hour(ms)))
+        };
+        let covers = world.covers.iter().filter(|c| read(c.group, c.start_ms));
+        let taken = covers.filter(|c| c.start_ms < wide_to && c.start_ms + c.step_ms > wide_from);
+        let before = steps.len();
+        steps.extend(taken.map(|cover| cover.step_ms));
+        let divisors =
+            (1..=3_600).map(|seconds| seconds * 1_000).filter(|ms| HOUR_MS.is_multiple_of(*ms));
+        let unit_ms = match steps.is_empty() {
+            true => 60_000,
+            false => divisors.clone().find(|ms| steps.iter().all(|step| ms % step == 0)).unwrap(),
+        };
+        let days =
+            (1..=24).map(|hours| hours * HOUR_MS).filter(|ms| (24 * HOUR_MS).is_multiple_of(*ms));
+        let step_ms = match request.step {
+            None => Step::auto(Step::from_ms(unit_ms).unwrap(), from_ms, to_ms).ms(),
+            Some(asked) => {
+                divisors.chain(days).find(|ms| *ms >= asked.ms() && ms % unit_ms == 0).unwrap()
+            }
+        };
+        (wide_from, wide_to) = (from_ms / step_ms * step_ms, to_ms.div_ceil(step_ms) * step_ms);
+        if round > 0 && steps.len() == before {
+            let at_ms = match request.row_set {
+                RowSet::AsOfTo => Some(to_ms - 1),
+                RowSet::AsOfFrom => Some(wide_from),
+                RowSet::AsOf(at_ms) => Some(at_ms),
+                RowSet::Union => None,
+            };
+            return Some((Axis { from_ms: wide_from, to_ms: wide_to, step_ms, unit_ms }, at_ms));
+        }
+    }
+    None
+}
+
+impl Model<'_> {
+    pub(crate) fn record(&self, id: LineageId) -> &LineageRecord {
+        self.records.iter().find(|record| record.id == id).unwrap()
+    }
+
+    /// Contributions of one node and term add; reads of several add; writes are one value a term.
+    fn recorded(&self, record: &LineageRecord) -> Vec<(u64, u64, Flags)> {
+        let mut windows: BTreeMap<(u64, u64), Vec<_>> = BTreeMap::new();
+        for fact in self.world.facts.iter().filter(|fact| fact.lineage == record.id) {
+            let damaged =
+                self.world.damaged_blocks.contains(&(fact.lineage, unix_hour(fact.start_ms)));
+            if !damaged && (self.axis.from_ms..self.axis.to_ms).contains(&fact.start_ms) {
+                windows.entry((fact.start_ms, fact.step_ms)).or_default().push(fact);
+            }
+        }
+        let mut recorded = Vec::new();
+        for ((start_ms, _), facts) in windows {
+            let mut flags = facts.iter().fold(Flags::NONE, |flags, fact| flags.or(fact.flags));
+            let mut value = 0;
+            for series in keyviz_lineage::Series::ALL {
+                let mut by_term: BTreeMap<u64, BTreeMap<&str, u128>> = BTreeMap::new();
+                for fact in &facts {
+                    let node = by_term.entry(fact.term).or_default().entry(&fact.node).or_default();
+                    *node += u128::from(fact.counts.get(series));
+                }
+                let mut sum = 0;
+                for nodes in by_term.values() {
+                    let told: BTreeSet<u64> =
+                        nodes.values().filter(|&&v| v > 0).map(|&v| fits(v)).collect();
+                    if series.is_write() {
+                        sum += u128::from(told.last().copied().unwrap_or(0));
+                        flags = if told.len() > 1 { flags.or(Flags::CONFLICT) } else { flags };
+                    } else {
+                        sum += nodes.values().sum::<u128>();
+                    }
+                }
+                flags = if fits(sum) == u64::MAX { flags.or(Flags::SATURATED) } else { flags };
+                value = if series == self.request.series { fits(sum) } else { value };
+            }
+            if value > 0 || !flags.is_none() {
+                recorded.push((start_ms, value, flags));
+            }
+        }
+        recorded
+    }
+
+    /// Hours of a lineage in the span that cannot be read.
+    pub(crate) fn unread(&self, id: LineageId) -> Vec<u64> {
+        let hours = unix_hour(self.axis.from_ms)..=unix_hour(self.axis.to_ms - 1);
+        let damaged = self
+            .world
+            .damaged_blocks
+            .iter()
+            .filter(|(lineage, hour)| *lineage == id && hours.contains(hour));
+        damaged.map(|&(_, hour)| hour).collect()
+    }
+
+    /// From when to when a lineage owned its keys. A backfilled one owned them since the lineage that
+    /// it continues ended, or for ever.
+    pub(crate) fn owned(&self, record: &LineageRecord) -> (u64, u64) {
+        let born_ms = record.valid_from.unix_ms();
+        let parents =
+            record.parents.iter().filter_map(|p| self.records.iter().find(|r| r.id == p.id));
+        let from_ms = match record.cause {
+            Cause::Backfill => {
+                parents.map(|p| p.valid_to.map_or(born_ms, |end| end.unix_ms())).max().unwrap_or(0)
+            }
+            _ => born_ms,
+        };
+        (from_ms.min(born_ms), record.valid_to.map_or(u64::MAX, |end| end.unix_ms()))
+    }
+
+    pub(crate) fn alive_in(&self, record: &LineageRecord, from_ms: u64, to_ms: u64) -> bool {
+        let (first_ms, end_ms) = self.owned(record);
+        // One that was born and closed within a millisecond was alive in that millisecond.
+        first_ms < to_ms && end_ms.max(record.valid_from.unix_ms() + 1) > from_ms
+    }
+
+    /// The lineages reached from `row` by lineage edges in one direction, each overlapping the row.
+    fn reached(&self, row: &LineageRecord, upwards: bool) -> BTreeSet<LineageId> {
+        let mut found = BTreeSet::from([row.id]);
+        loop {
+            let is_next = |record: &&LineageRecord| {
+                let below = record.parents.iter().any(|parent| found.contains(&parent.id));
+                let above = found
+                    .iter()
+                    .any(|&id| self.record(id).parents.iter().any(|p| p.id == record.id));
+                record.range.overlaps(&row.range) && if upwards { above } else { below }
+            };
+            let more: Vec<LineageId> = self.records.iter().filter(is_next).map(|r| r.id).collect();
+            let before = found.len();
+            found.extend(more);
+            if found.len() == before {
+                return found;
+            }
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let apportions = self.at_ms.is_some() && self.request.continuity == Continuity::Apportion;
+        let range = if apportions { KeyRange::all() } else { self.request.range.clone() };
+        let mut candidates: Vec<_> =
+            self.records.iter().filter(|r| r.range.overlaps(&range)).collect();
+        candidates.sort_by_key(|record| (record.valid_from, record.id));
+        candidates.reverse();
+        let mut rows: Vec<Row> = Vec::new();
+        for &record in &candidates {
+            let stands = match self.at_ms {
+                Some(at_ms) => self.owned(record).0 <= at_ms && at_ms < self.owned(record).1,
+                None => self.alive_in(record, self.axis.from_ms, self.axis.to_ms),
+            };
+            if stands {
+                let mut sources = BTreeSet::from([record.id]);
+                if self.at_ms.is_some() {
+                    sources.extend(self.reached(record, true));
+                    sources.extend(self.reached(record, false));
+                }
+                rows.push(Row {
+                    range: record.range.clone(),
+                    members: vec![record.id],
+                    sources,
+                    closed: false,
+                });
+            }
+        }
+        for record in candidates {
+            let shown = rows.iter().any(|row| row.sources.contains(&record.id));
+            let had_traffic =
+                !self.values[&record.id].is_empty() || !self.unread(record.id).is_empty();
+            if !shown && had_traffic {
+                let sources = match self.at_ms {
+                    Some(_) => self.reached(record, true),
+                    None => BTreeSet::from([record.id]),
+                };
+                let closed = self.at_ms.is_some_and(|at_ms| self.owned(record).1 <= at_ms);
+                rows.push(Row {
+                    range: record.range.clone(),
+                    members: vec![record.id],
+                    sources,
+                    closed,
+                });
+            }
+        }
+        rows.sort_by_key(|row| (row.range.start().to_vec(), row.members[0]));
+        rows
+    }
+
+    /// Rows of the answer, and those outside the asked range that take shares as well.
+    fn rows_and_hidden(&self) -> Vec<Row> {
+        let hidden = self.all.iter().filter(|row| !row.range.overlaps(&self.request.range));
+        let mut rows: Vec<Row> = self.drawn.iter().chain(hidden).cloned().collect();
+        rows.sort_by_key(|row| (row.range.start().to_vec(), row.members.clone()));
+        rows
+    }
+
+    /// A row counts its own lineages, and what lies inside it; the first of several does.
+    fn ownership(&self) -> BTreeMap<LineageId, LineageId> {
+        let rows = self.rows_and_hidden();
+        let own =
+            rows.iter().flat_map(|row| row.members.iter().map(|&member| (member, row.members[0])));
+        let mut owners: BTreeMap<LineageId, LineageId> = own.collect();
+        for row in rows {
+            for &id in row.sources.iter().filter(|&&id| row.range.covers(&self.record(id).range)) {
+                owners.entry(id).or_insert(row.members[0]);
+            }
+        }
+        owners
+    }
+
+    pub(crate) fn part(&self, row: &Row, source: LineageId) -> Part {
+        match self.owners.get(&source) {
+            Some(owner) if *owner == row.members[0] => Part::Counted,
+            None if self.at_ms.is_some() && self.request.continuity == Continuity::Apportion => {
+                Part::Apportioned
+            }
+            _ => Part::Inherited,
+        }
+    }
+
+    /// What of `value` the rows of `members` get: it flows along the edges, in equal whole numbers at
+    /// each fork, the remainder to the first in key order.
+    pub(crate) fn share(&self, source: LineageId, value: u64, members: &[LineageId]) -> u64 {
+        let born_ms = self.record(source).valid_from.unix_ms();
+        let towards = self.at_ms.is_some_and(|at_ms| born_ms <= at_ms);
+        let ways = [(towards, true), (!towards, true), (towards, false), (!towards, false)];
+        let Some(&way) = ways.iter().find(|way| self.leads(source, source, **way)) else {
+            return 0;
+        };
+        let mut held: BTreeMap<LineageId, u64> = BTreeMap::from([(source, value)]);
+        loop {
+            let open = held.keys().copied().filter(|&id| !self.ends_at(source, id));
+            let age = |id: &LineageId| (self.record(*id).valid_from, *id);
+            let next = if way.0 { open.min_by_key(age) } else { open.max_by_key(age) };
+            let Some(here) = next else { break };
+            let amount = held.remove(&here).unwrap();
+            let branches: Vec<_> = self
+                .next(source, here, way)
+                .into_iter()
+                .filter(|&to| self.leads(source, to, way))
+                .collect();
+            for (nth, &to) in branches.iter().enumerate() {
+                let (ways, first) = (branches.len() as u64, nth == 0);
+                *held.entry(to).or_default() +=
+                    amount / ways + if first { amount % ways } else { 0 };
+            }
+        }
+        held.iter().filter(|(id, _)| members.contains(id)).map(|(_, amount)| amount).sum()
+    }
+
+    fn ends_at(&self, source: LineageId, id: LineageId) -> bool {
+        self.all.iter().any(|row| row.members[0] == id && row.sources.contains(&source))
+    }
+
+    fn next(
+        &self,
+        source: LineageId,
+        here: LineageId,
+        (forward, overlapping): (bool, bool),
+    ) -> Vec<LineageId> {
+        let is_next = |record: &&LineageRecord| match forward {
+            true => record.parents.iter().any(|parent| parent.id == here),
+            false => self.record(here).parents.iter().any(|parent| parent.id == record.id),
+        };
+        let fits = |record: &&LineageRecord| {
+            !overlapping || record.range.overlaps(&self.record(source).range)
+        };
+        let mut next: Vec<&LineageRecord> =
+            self.records.iter().filter(is_next).filter(fits).collect();
+        next.sort_by_key(|record| (record.range.start(), record.id));
+        next.into_iter().map(|record| record.id).collect()
+    }
+
+    fn leads(&self, source: LineageId, here: LineageId, way: (bool, bool)) -> bool {
+        self.ends_at(source, here)
+            || self.next(source, here, way).into_iter().any(|to| self.leads(source, to, way))
+    }
+
+    /// The least active adjacent pair becomes one row, ties by key order, until they fit.
+    fn coarsen(&mut self) {
+        let budget = self.request.rows.filter(|&rows| rows > 0).unwrap_or(usize::MAX);
+        if self.drawn.len() <= budget {
+            return;
+        }
+        let mut totals: Vec<u128> = self.drawn.iter().map(|row| self.counted(row)).collect();
+        while self.drawn.len() > budget {
+            let pairs = 0..self.drawn.len() - 1;
+            let Some(at) = pairs.min_by_key(|&at| (totals[at] + totals[at + 1], at)) else { break };
+            let joined = self.drawn.remove(at + 1);
+            totals[at] += totals.remove(at + 1);
+            let row = &mut self.drawn[at];
+            row.range = row.range.hull(&joined.range);
+            row.members.extend(joined.members);
+            row.sources.extend(joined.sources);
+            row.closed &= joined.closed;
+        }
+    }
+
+    fn counted(&self, row: &Row) -> u128 {
+        let of_source = |&id: &LineageId| {
+            let values = self.values[&id].iter().map(|&(_, value, _)| value);
+            let counted = values.map(|value| match self.part(row, id) {
+                Part::Counted => value,
+                Part::Inherited => 0,
+                Part::Apportioned => self.share(id, value, &row.members),
+            });
+            counted.map(u128::from).sum::<u128>()
+        };
+        row.sources.iter().map(of_source).sum()
+    }
+}

@@ -1,0 +1,171 @@
+//! Which windows were recorded, by group: what tells idle from missing (contract section 5).
+//!
+//! For each unit window of the span: how many sources were expected, how many covered all of it, some
+//! of it, or more than it. Built once a question, from the coverage of each group, and kept as runs of
+//! equal units, because a span may hold half a million of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
+
+use keyviz_codec::Coverage;
+use keyviz_codec::marks::Member;
+use keyviz_lineage::{GroupId, HOUR_MS, Step};
+use keyviz_store::{History, StoreError};
+
+use crate::CellState;
+use crate::span::Span;
+
+/// One group's coverage over the hours of a question.
+pub(crate) struct GroupCoverage {
+    pub(crate) hours: Vec<(u64, Coverage)>,
+    pub(crate) members: Vec<(String, Member)>,
+    /// Hours that cannot be read, and why.
+    pub(crate) damaged: Vec<(u64, String)>,
+}
+
+/// Reads the coverage of every group.
+pub(crate) fn read(
+    history: &dyn History,
+    groups: &BTreeSet<GroupId>,
+    hours: &RangeInclusive<u64>,
+) -> Result<BTreeMap<GroupId, GroupCoverage>, StoreError> {
+    let mut found = BTreeMap::new();
+    for &group in groups {
+        let (mut good, mut damaged) = (Vec::new(), Vec::new());
+        for (hour, coverage) in history.coverage(group, hours.clone()) {
+            match coverage {
+                Ok(coverage) => good.push((hour, coverage)),
+                Err(error) => damaged.push((hour, error.to_string())),
+            }
+        }
+        found.insert(
+            group,
+            GroupCoverage { hours: good, members: history.members(group)?, damaged },
+        );
+    }
+    Ok(found)
+}
+
+/// The steps that were recorded within `[from_ms, to_ms)`.
+pub(crate) fn recorded_steps(
+    groups: &BTreeMap<GroupId, GroupCoverage>,
+    from_ms: u64,
+    to_ms: u64,
+) -> BTreeSet<Step> {
+    let mut steps = BTreeSet::new();
+    for (hour, coverage) in groups.values().flat_map(|group| &group.hours) {
+        for (step, _, windows) in coverage.iter() {
+            let start = |index: u16| hour * HOUR_MS + u64::from(index) * step.ms();
+            if windows
+                .keys()
+                .any(|&index| start(index) < to_ms && start(index) + step.ms() > from_ms)
+            {
+                steps.insert(step);
+            }
+        }
+    }
+    steps
+}
+
+/// One group's presence over the span.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Presence {
+    /// `(first unit, state of it and those after it)`; `Measured` stands for "fully recorded" here.
+    runs: Vec<(usize, CellState)>,
+    /// Units in which some source covered more than a window's time, ascending.
+    stretched: Vec<usize>,
+    /// Operations on unknown routes, by column.
+    pub(crate) unattributed: Vec<u64>,
+}
+
+impl Presence {
+    /// The state of a stretch of units as one, and whether any of it is stretched.
+    pub(crate) fn over(&self, units: &Range<usize>) -> (CellState, bool) {
+        let first = self.runs.partition_point(|&(start, _)| start <= units.start).saturating_sub(1);
+        let runs = self.runs[first..].iter().take_while(|&&(start, _)| start < units.end);
+        let state = runs.map(|&(_, state)| state).reduce(combine).unwrap_or_default();
+        let stretched = self.stretched.partition_point(|&unit| unit < units.start);
+        (state, self.stretched.get(stretched).is_some_and(|&unit| unit < units.end))
+    }
+}
+
+pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Presence {
+    let mut presence = Presence { unattributed: vec![0; span.columns()], ..Presence::default() };
+    let mut covered: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    for (hour, coverage) in &group.hours {
+        let sources: Vec<_> = coverage.iter().collect();
+        for boots in sources.chunk_by(|a, b| (a.0, &a.1.node) == (b.0, &b.1.node)) {
+            let (step, source, _) = boots[0];
+            let mut of_window = vec![0u64; step.columns_per_hour()];
+            for (&index, cover) in boots.iter().flat_map(|(_, _, windows)| *windows) {
+                let Some(unit) = span.unit_of(hour * HOUR_MS + u64::from(index) * step.ms()) else {
+                    continue;
+                };
+                let Some(held) = of_window.get_mut(usize::from(index)) else { continue };
+                *held = held.saturating_add(cover.covered_ms);
+                if cover.covered_ms.saturating_mul(10) > step.ms() * 11 {
+                    presence.stretched.push(unit);
+                }
+                let unattributed = &mut presence.unattributed[unit / span.units_per_column()];
+                *unattributed = unattributed.saturating_add(cover.unattributed);
+            }
+            let node = covered.entry(&source.node).or_insert_with(|| vec![0; span.units()]);
+            for (index, ms) in of_window.into_iter().enumerate().filter(|&(_, ms)| ms > 0) {
+                if let Some(unit) = span.unit_of(hour * HOUR_MS + index as u64 * step.ms()) {
+                    // A stretched window does not stand in for a missing neighbour.
+                    node[unit] += ms.min(step.ms());
+                }
+            }
+        }
+    }
+    presence.stretched.sort_unstable();
+    presence.stretched.dedup();
+    for unit in 0..span.units() {
+        let state = unit_state(group, span, &covered, unit, now_ms);
+        if presence.runs.last().is_none_or(|&(_, last)| last != state) {
+            presence.runs.push((unit, state));
+        }
+    }
+    presence
+}
+
+fn unit_state(
+    group: &GroupCoverage,
+    span: &Span,
+    covered: &BTreeMap<&str, Vec<u64>>,
+    unit: usize,
+    now_ms: u64,
+) -> CellState {
+    let start_ms = span.from_ms + unit as u64 * span.unit.ms();
+    let of_node = |node: &str| covered.get(node).map_or(0, |units| units[unit]);
+    let (mut full, mut some, mut out) = (0, 0, 0);
+    for (node, member) in &group.members {
+        match of_node(node) {
+            0 if member.expected_at(start_ms) => out += 1,
+            0 => {}
+            ms if ms < span.unit.ms() => some += 1,
+            _ => full += 1,
+        }
+    }
+    let late = start_ms + span.unit.ms() + 2 * span.unit.ms() > now_ms;
+    match (full, some, out) {
+        (_, 0, 0) if full > 0 => CellState::Measured,
+        _ if late && (some > 0 || out > 0 || start_ms + span.unit.ms() > now_ms) => {
+            CellState::Pending
+        }
+        (0, 0, _) => CellState::Missing,
+        _ => CellState::Partial,
+    }
+}
+
+/// Two stretches of time, or two groups, as one.
+pub(crate) fn combine(a: CellState, b: CellState) -> CellState {
+    use CellState::{Measured, Missing, Partial, Pending};
+    match (a, b) {
+        (a, b) if a == b => a,
+        (Measured, Pending) | (Pending, Measured) => Pending,
+        (Missing, Pending) | (Pending, Missing) | (Partial, _) | (_, Partial) => Partial,
+        (Measured, Missing) | (Missing, Measured) => Partial,
+        (a, _) => a,
+    }
+}

@@ -1,0 +1,269 @@
+//! A history in memory, written twice: as the store would hold it ([`History`]) and as plain facts
+//! for the model ([`crate::model_test`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use keyviz_codec::marks::Member;
+use keyviz_codec::{CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover};
+use keyviz_lineage::{
+    Change, Counts, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageGraph, LineageId, LineageRecord,
+    RouteId, RouteSpec, SourceId, Step, Transition, unix_hour,
+};
+use keyviz_store::{History, StoreError};
+use uuid::Uuid;
+
+/// What one node in one term counted of one lineage in one window.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    pub(crate) lineage: LineageId,
+    pub(crate) start_ms: u64,
+    pub(crate) step_ms: u64,
+    pub(crate) node: String,
+    pub(crate) term: u64,
+    pub(crate) counts: Counts,
+    pub(crate) flags: Flags,
+}
+
+/// What one boot of a node said of one window of one group.
+#[derive(Clone, Debug)]
+pub(crate) struct Cover {
+    pub(crate) group: GroupId,
+    pub(crate) node: String,
+    pub(crate) boot: Uuid,
+    pub(crate) start_ms: u64,
+    pub(crate) step_ms: u64,
+    pub(crate) covered_ms: u64,
+    pub(crate) unattributed: u64,
+}
+
+/// One column on its way in.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) boot: u128,
+    pub(crate) start_ms: u64,
+    pub(crate) step: Step,
+    pub(crate) covered_ms: u64,
+    pub(crate) unattributed: u64,
+    pub(crate) groups: Vec<GroupId>,
+    /// Lineage, term, counts, flags.
+    pub(crate) rows: Vec<(LineageId, u64, Counts, Flags)>,
+}
+
+impl Sent<'_> {
+    /// A whole idle window of node n1, which answers for group 1.
+    pub(crate) fn whole(start_ms: u64, step: Step) -> Self {
+        let (covered_ms, groups) = (step.ms(), vec![1]);
+        Sent {
+            node: "n1",
+            boot: 1,
+            start_ms,
+            step,
+            covered_ms,
+            unattributed: 0,
+            groups,
+            rows: vec![],
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World {
+    pub(crate) graph: LineageGraph,
+    pub(crate) now_ms: u64,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) covers: Vec<Cover>,
+    pub(crate) members: BTreeMap<GroupId, BTreeMap<String, Member>>,
+    pub(crate) damaged_blocks: BTreeSet<(LineageId, u64)>,
+    pub(crate) damaged_coverage: BTreeSet<(GroupId, u64)>,
+    blocks: BTreeMap<(GroupId, LineageId, u64), HourBlocks>,
+    coverage: BTreeMap<(GroupId, u64), Coverage>,
+    last: Hlc,
+    proposals: u128,
+}
+
+pub(crate) fn step(ms: u64) -> Step {
+    Step::from_ms(ms).unwrap()
+}
+
+pub(crate) fn range(start: &str, end: &str) -> KeyRange {
+    KeyRange::new(start.as_bytes(), end.as_bytes()).unwrap()
+}
+
+pub(crate) fn spec(route: RouteId, range: KeyRange) -> RouteSpec {
+    RouteSpec { route, range }
+}
+
+impl World {
+    /// Without a lineage, seen at `now_ms`.
+    pub(crate) fn at(now_ms: u64) -> Self {
+        Self { now_ms, ..Self::default() }
+    }
+
+    /// Applies a change at `at_ms` (or just after the last one). Returns whether it was taken.
+    pub(crate) fn apply(&mut self, at_ms: u64, group: GroupId, change: Change) -> bool {
+        self.proposals += 1;
+        let hlc = Hlc::new(at_ms, 0).max(self.last.plus(1));
+        self.last = hlc.plus(change.births());
+        let proposal = self.proposals.to_be_bytes();
+        let transition = Transition { group, proposal, hlc, catalogue_version: 0, change };
+        let planned = self.graph.plan(&transition);
+        let taken = planned.is_ok();
+        self.graph.install_plan(planned.unwrap_or_default());
+        taken
+    }
+
+    /// Both halves of a move; the second may come later, or never (where the keys are taken).
+    pub(crate) fn move_to(
+        &mut self,
+        out_ms: u64,
+        in_ms: u64,
+        from: &LineageRecord,
+        group: GroupId,
+        route: RouteId,
+    ) {
+        let out = Change::MoveOut { route: from.route, to_group: group, to_route: route };
+        if self.apply(out_ms, from.group, out) {
+            let route = spec(route, from.range.clone());
+            self.apply(in_ms, group, Change::MoveIn { route, from: from.as_parent() });
+        }
+    }
+
+    pub(crate) fn record(&self, id: LineageId) -> &LineageRecord {
+        self.graph.get(id).unwrap()
+    }
+
+    pub(crate) fn live(&self, group: GroupId, route: RouteId) -> LineageRecord {
+        self.graph.live_route(group, route).unwrap().clone()
+    }
+
+    /// The groups that a question reads: those with a lineage, and the node's own (0).
+    pub(crate) fn groups(&self) -> BTreeSet<GroupId> {
+        self.graph.records().map(|record| record.group).chain([0]).collect()
+    }
+
+    /// Stores a column, in both forms.
+    pub(crate) fn send(&mut self, sent: &Sent<'_>) {
+        let Sent { start_ms, step, .. } = *sent;
+        let (hour, index) = (unix_hour(start_ms), ((start_ms % HOUR_MS) / step.ms()) as u16);
+        for &(lineage, term, counts, flags) in &sent.rows {
+            let group = self.record(lineage).group;
+            let who = Contributor { node: sent.node.into(), term };
+            let blocks = self.blocks.entry((group, lineage, hour)).or_default();
+            blocks.block_mut(step).add(&who, CellEntry { index, counts, flags });
+            let node = sent.node.to_owned();
+            self.facts.push(Fact {
+                lineage,
+                start_ms,
+                step_ms: step.ms(),
+                node,
+                term,
+                counts,
+                flags,
+            });
+        }
+        let boot = Uuid::from_u128(sent.boot);
+        for (at, &group) in sent.groups.iter().enumerate() {
+            let unattributed = if at == 0 { sent.unattributed } else { 0 };
+            let cover = WindowCover { covered_ms: sent.covered_ms, unattributed };
+            let source = SourceId { node: sent.node.to_owned(), boot };
+            self.coverage.entry((group, hour)).or_default().add(step, &source, index, cover);
+            let member =
+                self.members.entry(group).or_default().entry(source.node.clone()).or_default();
+            member.arrived(start_ms);
+            self.covers.push(Cover {
+                group,
+                node: source.node,
+                boot,
+                start_ms,
+                step_ms: step.ms(),
+                covered_ms: sent.covered_ms,
+                unattributed,
+            });
+        }
+    }
+
+    pub(crate) fn leave(&mut self, node: &str, left_ms: u64) {
+        self.members
+            .values_mut()
+            .filter_map(|of_group| of_group.get_mut(node))
+            .for_each(|m| m.leave(left_ms));
+    }
+
+    pub(crate) fn damage_block(&mut self, lineage: LineageId, hour: u64) {
+        if self.blocks.contains_key(&(self.record(lineage).group, lineage, hour)) {
+            self.damaged_blocks.insert((lineage, hour));
+        }
+    }
+
+    pub(crate) fn block_damage(&self, lineage: LineageId, hour: u64) -> StoreError {
+        let source = HourBlocks::decode(b"not a block").unwrap_err();
+        StoreError::Damaged {
+            group: self.record(lineage).group,
+            key: Key::Range { lineage, hour }.to_string(),
+            source,
+        }
+    }
+
+    pub(crate) fn damage_coverage(&mut self, group: GroupId, hour: u64) {
+        if self.coverage.contains_key(&(group, hour)) {
+            self.damaged_coverage.insert((group, hour));
+        }
+    }
+
+    pub(crate) fn coverage_damage(&self, group: GroupId, hour: u64) -> StoreError {
+        let source = Coverage::decode(b"no coverage").unwrap_err();
+        StoreError::Damaged { group, key: Key::Coverage { hour }.to_string(), source }
+    }
+}
+
+impl History for World {
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn oldest_ms(&self) -> u64 {
+        (unix_hour(self.now_ms) - 7 * 24) * HOUR_MS
+    }
+
+    fn blocks(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
+        let held =
+            self.blocks.range((group, lineage, *hours.start())..=(group, lineage, *hours.end()));
+        let decoded = held.map(|(&(_, _, hour), blocks)| {
+            match self.damaged_blocks.contains(&(lineage, hour)) {
+                true => (hour, Err(self.block_damage(lineage, hour))),
+                false => (hour, Ok(blocks.clone())),
+            }
+        });
+        decoded.collect()
+    }
+
+    fn coverage(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<Coverage, StoreError>)> {
+        let held = self.coverage.range((group, *hours.start())..=(group, *hours.end()));
+        let decoded = held.map(|(&(_, hour), coverage)| {
+            match self.damaged_coverage.contains(&(group, hour)) {
+                true => (hour, Err(self.coverage_damage(group, hour))),
+                false => (hour, Ok(coverage.clone())),
+            }
+        });
+        decoded.collect()
+    }
+
+    fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
+        Ok(self
+            .members
+            .get(&group)
+            .map(|members| members.clone().into_iter().collect())
+            .unwrap_or_default())
+    }
+}

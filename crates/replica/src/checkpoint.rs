@@ -1,0 +1,104 @@
+//! The checkpoint thread: writes each group's window to the store, every persist interval.
+//!
+//! Groups have their own phase within the interval, so that they never fire together. After a round
+//! the WAL is released, retention is moved on, and once an hour the memtable is flushed so that
+//! compaction can see (and drop) what has expired.
+
+use std::collections::HashMap;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use keyviz_lineage::{GroupId, unix_hour};
+
+use crate::clock_guard::ClockGuard;
+use crate::command::Command;
+use crate::counters::Counters;
+use crate::ingest::Job;
+use crate::recorder::Shared;
+
+const TICK: Duration = Duration::from_millis(250);
+const RETRY_PAUSE_MS: u64 = 2_000;
+
+pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
+    let mut last_turn: HashMap<GroupId, u64> = HashMap::new();
+    let mut flushed_hour = unix_hour(shared.clock.unix_ms());
+    // After a failure, being woken does not count for a moment: a full disk must not make this spin.
+    let mut retry_after_ms = 0;
+    loop {
+        let pausing = shared.clock.monotonic_ms() < retry_after_ms;
+        let (now, stop) = wait(shared, pausing);
+        let interval_ms = shared.config.persist_interval_ms;
+        let monotonic_ms = shared.clock.monotonic_ms();
+        let mut groups: Vec<GroupId> = shared.memory().groups().collect();
+        groups.retain(|&group| {
+            let turn = monotonic_ms.wrapping_add(phase_ms(group, interval_ms)) / interval_ms;
+            let due = last_turn.insert(group, turn).is_some_and(|last| last != turn);
+            due || now || stop
+        });
+        let took = groups.iter().filter(|&&group| persist(shared, group)).count();
+        if took > 0 || now || stop {
+            // The ingest thread outlives this one.
+            let _ = jobs.send(Job::Release);
+        }
+        let failed = took < groups.len();
+        if !groups.is_empty() {
+            Counters::set(&shared.counters.store_failing, u64::from(failed));
+        }
+        retry_after_ms = if failed { monotonic_ms + RETRY_PAUSE_MS } else { 0 };
+        shared.checkpoint.round_ended(now, failed);
+        let wall_ms = shared.clock.unix_ms();
+        let may_drop = guard.may_drop(wall_ms, shared.clock.monotonic_ms());
+        Counters::set(&shared.counters.gc_frozen, u64::from(!may_drop));
+        if may_drop {
+            shared.store.retention().allow_gc_at(wall_ms);
+        }
+        if unix_hour(wall_ms) != flushed_hour || stop {
+            flushed_hour = unix_hour(wall_ms);
+            if let Err(error) = shared.store.flush() {
+                tracing::warn!(%error, "the memtable could not be flushed");
+            }
+        }
+        if stop {
+            return;
+        }
+    }
+}
+
+/// Waits a tick, or less when woken. Returns whether to persist every group now, and whether to stop.
+fn wait(shared: &Shared, pausing: bool) -> (bool, bool) {
+    let state = shared.checkpoint.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let (mut state, _) = shared
+        .checkpoint
+        .changed
+        .wait_timeout_while(state, TICK, |state| (!state.now || pausing) && !state.stop)
+        .unwrap_or_else(PoisonError::into_inner);
+    let now = !pausing && std::mem::take(&mut state.now);
+    (now, state.stop)
+}
+
+/// Where in the interval a group's turn lies.
+fn phase_ms(group: GroupId, interval_ms: u64) -> u64 {
+    group.wrapping_mul(0x9E37_79B9_7F4A_7C15) % interval_ms
+}
+
+/// Writes what a group has gathered. Returns whether the store took all of it.
+fn persist(shared: &Shared, group: GroupId) -> bool {
+    // Twice: what was waiting from a failed round first, then what has gathered since.
+    for _ in 0..2 {
+        let Some(delta) = shared.memory_mut().seal(group) else { return true };
+        let command = Command::PersistColumns { delta: Arc::clone(&delta) };
+        match futures::executor::block_on(shared.log.propose(group, command)) {
+            Ok(_) => {
+                shared.memory_mut().persisted(group, &delta);
+                Counters::add(&shared.counters.persists, 1);
+            }
+            Err(error) => {
+                Counters::add(&shared.counters.persist_failures, 1);
+                tracing::error!(group, %error, "a checkpoint failed and will be tried again; the WAL still holds it");
+                return false;
+            }
+        }
+    }
+    true
+}

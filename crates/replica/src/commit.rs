@@ -1,0 +1,178 @@
+//! The ingest thread and its WAL: logging, one commit for many entries, making room, releasing.
+//!
+//! Invariants: R2, R4 and R6 of the crate. A commit that fails is not undone: the WAL keeps the
+//! records and writes them again, so they (and nothing newer) take effect with the next commit that
+//! succeeds, and until then neither is the WAL released nor is anything said to be held.
+
+use std::time::Duration;
+
+use keyviz_codec::key_layout::NODE_GROUP;
+use keyviz_codec::{Key, column_record};
+use keyviz_lineage::{Hlc, SourceId, unix_hour};
+use keyviz_store::Batch;
+use keyviz_wal::WalError;
+
+use crate::counters::Counters;
+use crate::ingest::{Effect, Ingest, KIND_SKIP, Pending, Verdict};
+
+/// How far ahead of what was issued the HLC is persisted.
+const HLC_MARGIN_MS: u64 = 60_000;
+/// How long ingest waits for a checkpoint when the WAL is nearly full.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+impl Ingest {
+    /// R6: a consumed sequence leaves its mark.
+    pub(crate) fn log_skip(&mut self, source: &SourceId, sequence: u64) -> Result<(), String> {
+        let payload = column_record::encode_skip(source, sequence);
+        self.log(KIND_SKIP, 0, &payload).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn log(&mut self, kind: u8, flags: u8, payload: &[u8]) -> Result<u64, WalError> {
+        let hour = unix_hour(self.shared.clock.unix_ms());
+        let appended = self.wal.append(hour, kind, flags, payload);
+        let cannot_write =
+            matches!(&appended, Err(error) if !matches!(error, WalError::RecordTooLarge { .. }));
+        if cannot_write {
+            Counters::set(&self.shared.counters.wal_failing, 1);
+        }
+        self.batch_bytes += payload.len() as u64;
+        let counters = &self.shared.counters;
+        for shed in self.wal.take_shed() {
+            Counters::add(&counters.shed_records, shed.records);
+            Counters::add(&counters.shed_bytes, shed.bytes);
+            tracing::warn!(
+                records = shed.records,
+                bytes = shed.bytes,
+                "the WAL is at its cap and the store cannot take it: oldest records shed (still in memory)"
+            );
+        }
+        appended
+    }
+
+    /// Whether the batch should be committed before it grows further.
+    pub(crate) fn batch_is_large(&self) -> bool {
+        self.batch_bytes > self.wal.options().max_bytes / 8
+    }
+
+    /// Near its cap the WAL would shed its oldest records. That is the last resort: first a
+    /// checkpoint gets a chance to make them superfluous.
+    pub(crate) fn make_room(&mut self) {
+        let usage = self.wal.usage();
+        if usage.bytes / 3 < usage.cap_bytes / 4 {
+            return;
+        }
+        self.finish();
+        self.shared.checkpoint.persist_and_wait(ROOM_WAIT);
+        self.release();
+    }
+
+    /// Makes the batch durable, shows it to readers, and answers.
+    pub(crate) fn finish(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        self.batch_bytes = 0;
+        if pending.is_empty() {
+            return;
+        }
+        let durable = self.wal.commit();
+        let usage = self.wal.usage();
+        if durable.is_err() {
+            Counters::set(&self.shared.counters.wal_failing, 1);
+        }
+        Counters::set(&self.shared.counters.wal_bytes, usage.bytes);
+        Counters::set(&self.shared.counters.wal_cap_bytes, usage.cap_bytes);
+        let (mut effects, mut answers) = (std::mem::take(&mut self.limbo), Vec::new());
+        for Pending { reply, sequence, verdict, effect } in pending {
+            effects.extend(effect);
+            answers.push((reply, sequence, verdict));
+        }
+        if let Err(error) = durable {
+            tracing::error!(%error, "the WAL cannot be made durable: nothing is acknowledged");
+            self.limbo = effects;
+            for (reply, sequence, _) in answers {
+                // The sender may be gone.
+                let _ = reply.send((sequence, Verdict::Unavailable(error.to_string())));
+            }
+            return;
+        }
+        self.show(&effects);
+        if answers.iter().any(|(_, _, verdict)| matches!(verdict, Verdict::Stored { .. })) {
+            Counters::set(&self.shared.counters.wal_failing, 0);
+        }
+        for (reply, sequence, verdict) in answers {
+            let _ = reply.send((sequence, verdict));
+        }
+        if usage.bytes > usage.cap_bytes / 2 {
+            self.shared.wake_checkpoint();
+        }
+    }
+
+    fn show(&self, effects: &[Effect]) {
+        let mut memory = self.shared.memory_mut();
+        for effect in effects {
+            match effect {
+                Effect::Column { wal_sequence, source, column, placed } => {
+                    memory.add(*wal_sequence, source, column, placed, |_| false);
+                    Counters::add(&self.shared.counters.columns, 1);
+                    Counters::add(&self.shared.counters.rows, placed.len() as u64);
+                }
+                Effect::Leave { wal_sequence, source, left_ms } => {
+                    memory.leave(*wal_sequence, &source.node, *left_ms, |_| false);
+                }
+            }
+        }
+    }
+
+    /// R4: unlinks what every group has applied. The order of every source is made durable first,
+    /// and boots that were silent for the retention are forgotten.
+    pub(crate) fn release(&mut self) {
+        if !self.limbo.is_empty() {
+            return;
+        }
+        let needed = self.shared.memory().first_needed();
+        let up_to = needed.unwrap_or_else(|| self.wal.next_sequence()) - 1;
+        let mut batch = Batch::default();
+        let key = |source: &SourceId| Key::Boot { boot: source.boot, node: source.node.clone() };
+        for source in &self.changed_boots {
+            if let Some(mark) = self.boots.get(source) {
+                batch.put_mark(NODE_GROUP, &key(source), mark);
+            }
+        }
+        let oldest_ms = self.shared.store.retention().oldest_ms_at(self.shared.clock.unix_ms());
+        let silent = self.boots.iter().filter(|(_, mark)| mark.touched_ms < oldest_ms);
+        let silent: Vec<SourceId> = silent.map(|(source, _)| source.clone()).collect();
+        silent.iter().for_each(|source| batch.delete(NODE_GROUP, &key(source)));
+        if let Err(error) = self.shared.store.commit(&batch) {
+            tracing::error!(%error, "the WAL is kept: marks could not be stored");
+            return;
+        }
+        self.changed_boots.clear();
+        silent.iter().for_each(|source| drop(self.boots.remove(source)));
+        match self.wal.release(up_to) {
+            Ok(_) => Counters::set(&self.shared.counters.wal_bytes, self.wal.usage().bytes),
+            Err(error) => tracing::warn!(%error, "WAL segments could not be removed yet"),
+        }
+        Counters::add(&self.shared.counters.releases, 1);
+    }
+
+    /// Reserves HLC ticks and numbers a proposal of keyviz's own.
+    pub(crate) fn draw(&mut self, ticks: u64) -> Result<(Hlc, [u8; 16]), String> {
+        let hlc = self.hlc.reserve(self.shared.clock.unix_ms(), ticks);
+        self.persist_hlc()?;
+        self.own_proposals += 1;
+        let proposal = u128::from(hlc.0) << 64 | u128::from(self.own_proposals);
+        Ok((hlc, proposal.to_be_bytes()))
+    }
+
+    /// Issued values stay below what is durable, so that a restart never goes back.
+    pub(crate) fn persist_hlc(&mut self) -> Result<(), String> {
+        if self.hlc.last() < self.hlc_limit {
+            return Ok(());
+        }
+        let limit = Hlc::new(self.hlc.last().unix_ms() + HLC_MARGIN_MS, 0);
+        let mut batch = Batch::default();
+        batch.put_mark(NODE_GROUP, &Key::Hlc, &limit.0);
+        self.shared.store.commit(&batch).map_err(|error| error.to_string())?;
+        self.hlc_limit = limit;
+        Ok(())
+    }
+}

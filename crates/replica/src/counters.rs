@@ -1,0 +1,76 @@
+//! What happened so far, in numbers. Nothing is dropped without one of these.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Live counters.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64),* }
+
+        /// The counters at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct CountersSnapshot { $($(#[$doc])* pub $name: u64),* }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> CountersSnapshot {
+                CountersSnapshot { $($name: self.$name.load(Ordering::Relaxed)),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Columns stored.
+    columns,
+    /// Rows stored.
+    rows,
+    /// Transitions applied or known already.
+    transitions,
+    /// Entries that were held already.
+    duplicates,
+    /// Entries refused as a whole.
+    refused_entries,
+    /// Rows refused while their column was stored.
+    refused_rows,
+    /// Columns refused because they were older than the retention.
+    late_columns,
+    /// Columns refused because they lay in the future.
+    future_columns,
+    /// Checkpoints written.
+    persists,
+    /// Checkpoints that failed and will be tried again.
+    persist_failures,
+    /// Times that the WAL was released after a checkpoint.
+    releases,
+    /// Lineages that were backfilled.
+    backfills,
+    /// WAL records shed.
+    shed_records,
+    /// WAL bytes shed.
+    shed_bytes,
+    /// WAL records that a replay could not use.
+    unusable_records,
+    /// Bytes in the WAL.
+    wal_bytes,
+    /// The WAL's cap, in bytes.
+    wal_cap_bytes,
+    /// WAL records replayed at start.
+    replayed_records,
+    /// 1 while the store does not take checkpoints.
+    store_failing,
+    /// 1 while the WAL cannot be made durable.
+    wal_failing,
+    /// 1 while garbage collection is frozen (a clock jumped).
+    gc_frozen,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, by: u64) {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(counter: &AtomicU64, value: u64) {
+        counter.store(value, Ordering::Relaxed);
+    }
+}

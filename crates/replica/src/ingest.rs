@@ -1,0 +1,419 @@
+//! The ingest thread: the one path in for every column and transition.
+//!
+//! Owns: the WAL, the order of every source (boot marks), the node's HLC.
+//! Invariants: entries of one (node, boot) are taken in order, each once, ever; every consumed
+//! sequence leaves a WAL record (a column, or a skip mark), so the order survives a restart (R6); no
+//! acknowledgement before the WAL's commit (R2).
+//! Logging, committing and releasing are in `commit.rs`.
+//! Must not: read a stored block (a checkpoint does), or wait for a checkpoint.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use futures::channel::oneshot;
+use keyviz_codec::column_record;
+use keyviz_codec::marks::{BootMark, digest};
+use keyviz_lineage::hlc::MAX_AHEAD_MS;
+use keyviz_lineage::{
+    Change, Column, Entry, GroupId, Hlc, HlcClock, RouteId, RouteSpec, SourceId, Transition,
+};
+use keyviz_wal::{Wal, WalError};
+
+use crate::admit::{self, Admitted};
+use crate::command::{Command, ProposeError};
+use crate::counters::Counters;
+use crate::memory::Placed;
+use crate::recorder::Shared;
+
+/// WAL record: a column ([`column_record`]).
+pub(crate) const KIND_COLUMN: u8 = 1;
+/// WAL record: a sequence that was consumed without a column.
+pub(crate) const KIND_SKIP: u8 = 2;
+/// WAL record: a source left.
+pub(crate) const KIND_LEAVE: u8 = 3;
+/// Of a column record: rows were refused, so its bytes are not those that were sent.
+pub(crate) const FLAG_ROWS_LEFT_OUT: u8 = 1;
+/// Entries handled between two fsyncs.
+const MAX_BATCH: usize = 256;
+
+/// What became of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Held. Rows that were refused by name did not keep the rest out.
+    Stored {
+        /// Rows stored.
+        rows: u64,
+        /// Rows refused, with the reason.
+        refused_rows: Vec<(RouteId, String)>,
+    },
+    /// Held already.
+    Duplicate,
+    /// Refused for good; its sequence is consumed.
+    Refused(String),
+    /// Not taken now; send it again. Its sequence is not consumed.
+    Unavailable(String),
+}
+
+pub(crate) enum Job {
+    /// An entry (under the next sequence if none is given), or why what came cannot be one.
+    Submit {
+        source: SourceId,
+        sequence: Option<u64>,
+        entry: Result<Entry, String>,
+        reply: oneshot::Sender<(u64, Verdict)>,
+    },
+    Greet {
+        source: SourceId,
+        reply: oneshot::Sender<u64>,
+    },
+    Release,
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// An entry that was decided on and waits for the WAL's commit.
+pub(crate) struct Pending {
+    pub(crate) reply: oneshot::Sender<(u64, Verdict)>,
+    pub(crate) sequence: u64,
+    pub(crate) verdict: Verdict,
+    pub(crate) effect: Option<Effect>,
+}
+
+/// What readers will see of an entry once it is durable.
+pub(crate) enum Effect {
+    Column { wal_sequence: u64, source: SourceId, column: Column, placed: Vec<Placed> },
+    Leave { wal_sequence: u64, source: SourceId, left_ms: u64 },
+}
+
+pub(crate) struct Ingest {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) wal: Wal,
+    pub(crate) boots: HashMap<SourceId, BootMark>,
+    /// Boots whose mark is newer here than in the store.
+    pub(crate) changed_boots: HashSet<SourceId>,
+    pub(crate) hlc: HlcClock,
+    pub(crate) hlc_limit: Hlc,
+    /// Decided on in this batch.
+    pub(crate) pending: Vec<Pending>,
+    /// WAL bytes appended in this batch.
+    pub(crate) batch_bytes: u64,
+    /// In the WAL, but its commit failed: nothing of it was acknowledged. The WAL keeps the records
+    /// and will write them again, so they take effect with the next commit that succeeds.
+    pub(crate) limbo: Vec<Effect>,
+    /// Numbers the proposals that keyviz itself draws.
+    pub(crate) own_proposals: u64,
+}
+
+impl Ingest {
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        if let Err(reason) = self.complete_moves() {
+            tracing::warn!(reason, "a move will be completed later");
+        }
+        while let Ok(job) = jobs.recv() {
+            let mut next = Some(job);
+            while let Some(job) = next {
+                if self.handle(job) {
+                    return;
+                }
+                let full = self.pending.len() >= MAX_BATCH || self.batch_is_large();
+                next = if full { None } else { jobs.try_recv().ok() };
+            }
+            self.finish();
+        }
+    }
+
+    /// Returns whether that was the end.
+    fn handle(&mut self, job: Job) -> bool {
+        match job {
+            Job::Submit { source, sequence, entry, reply } => {
+                self.make_room();
+                let next = self.last_sequence(&source).saturating_add(1);
+                let sequence = sequence.unwrap_or(next);
+                let (verdict, effect) = self.take(&source, sequence, &entry);
+                self.pending.push(Pending { reply, sequence, verdict, effect });
+            }
+            Job::Greet { source, reply } => {
+                // What is said to be held must be durable.
+                self.finish();
+                if self.limbo.is_empty() {
+                    // The asker may be gone.
+                    let _ = reply.send(self.last_sequence(&source).saturating_add(1));
+                }
+            }
+            Job::Release => {
+                self.finish();
+                self.release();
+            }
+            Job::Stop { reply } => {
+                self.finish();
+                self.release();
+                if let Err(error) = self.wal.sync() {
+                    tracing::error!(%error, "the WAL could not be synced at shutdown");
+                }
+                let _ = reply.send(());
+                return true;
+            }
+        }
+        false
+    }
+
+    fn last_sequence(&self, source: &SourceId) -> u64 {
+        self.boots.get(source).map_or(0, |mark| mark.last_sequence)
+    }
+
+    /// Decides on one entry and logs it. Nothing of it is visible before [`Self::finish`].
+    fn take(
+        &mut self,
+        source: &SourceId,
+        sequence: u64,
+        entry: &Result<Entry, String>,
+    ) -> (Verdict, Option<Effect>) {
+        let payload = match entry {
+            Ok(Entry::Column(column)) => Some(column_record::encode(source, sequence, column)),
+            Ok(Entry::Transition(_) | Entry::Leave) | Err(_) => None,
+        };
+        let known = payload.as_deref().map_or(0, digest);
+        let last = self.last_sequence(source);
+        if sequence == 0 {
+            Counters::add(&self.shared.counters.refused_entries, 1);
+            let reason = "sequence 0 names no entry; sequences begin at 1".to_owned();
+            return (Verdict::Refused(reason), None);
+        }
+        if sequence <= last {
+            return (self.taken_before(source, sequence, known), None);
+        }
+        if sequence - 1 != last {
+            let reason = format!(
+                "sequence {sequence} of {} boot {} came before {}; send in order",
+                source.node,
+                source.boot,
+                last.saturating_add(1)
+            );
+            return (Verdict::Unavailable(reason), None);
+        }
+        let taken = match entry {
+            Ok(Entry::Column(column)) => {
+                self.take_column(source, sequence, column, payload.unwrap_or_default())
+            }
+            Ok(Entry::Transition(transition)) => self.take_transition(source, sequence, transition),
+            Ok(Entry::Leave) => self.take_leave(source, sequence),
+            Err(reason) => self.refuse(source, sequence, reason.clone()),
+        };
+        match taken {
+            Ok((verdict, effect)) => {
+                let window_end_ms = match &effect {
+                    Some(Effect::Column { column, .. }) => column.window.end_ms(),
+                    Some(Effect::Leave { .. }) | None => 0,
+                };
+                let now_ms = self.shared.clock.unix_ms();
+                let mark = self.boots.entry(source.clone()).or_default();
+                mark.take(sequence, known, window_end_ms, now_ms);
+                self.changed_boots.insert(source.clone());
+                (verdict, effect)
+            }
+            Err(reason) => (Verdict::Unavailable(reason), None),
+        }
+    }
+
+    fn taken_before(&self, source: &SourceId, sequence: u64, known: u64) -> Verdict {
+        let held = self.boots.get(source).and_then(|mark| mark.digest_of(sequence));
+        if known == 0 || held.is_none_or(|held| held == known) {
+            Counters::add(&self.shared.counters.duplicates, 1);
+            return Verdict::Duplicate;
+        }
+        Counters::add(&self.shared.counters.refused_entries, 1);
+        Verdict::Refused(format!(
+            "sequence {sequence} of {} boot {} was taken before with other content; a boot id names one numbering, draw a new one",
+            source.node, source.boot
+        ))
+    }
+
+    fn take_column(
+        &mut self,
+        source: &SourceId,
+        sequence: u64,
+        column: &Column,
+        payload: Vec<u8>,
+    ) -> Taken {
+        if let Some(reason) = self.untimely(column) {
+            return self.refuse(source, sequence, reason);
+        }
+        let Admitted { placed, refused, .. } = self.admit(column)?;
+        let counters = &self.shared.counters;
+        Counters::add(&counters.refused_rows, refused.len() as u64);
+        let mut column = column.clone();
+        let (payload, flags) = if refused.is_empty() {
+            (payload, 0)
+        } else {
+            column.rows = placed.iter().map(|(_, row)| row.clone()).collect();
+            (column_record::encode(source, sequence, &column), FLAG_ROWS_LEFT_OUT)
+        };
+        let wal_sequence = match self.log(KIND_COLUMN, flags, &payload) {
+            Err(WalError::RecordTooLarge { bytes, max_record_bytes }) => {
+                let reason = format!(
+                    "the column takes {bytes} bytes, a WAL record holds {max_record_bytes}; send fewer rows a column, or raise --wal-max-bytes"
+                );
+                return self.refuse(source, sequence, reason);
+            }
+            logged => logged.map_err(|error| error.to_string())?,
+        };
+        let verdict = Verdict::Stored { rows: placed.len() as u64, refused_rows: refused };
+        let source = source.clone();
+        Ok((verdict, Some(Effect::Column { wal_sequence, source, column, placed })))
+    }
+
+    /// Why a column's time keeps it out, if it does.
+    fn untimely(&self, column: &Column) -> Option<String> {
+        let now_ms = self.shared.clock.unix_ms();
+        let (start_ms, counters) = (column.window.start_ms, &self.shared.counters);
+        let oldest_ms = self.shared.store.retention().oldest_ms_at(now_ms);
+        if start_ms < oldest_ms {
+            Counters::add(&counters.late_columns, 1);
+            return Some(format!(
+                "window {start_ms} is older than the retention, which begins at {oldest_ms}; raise --retention, or shift the trace to now"
+            ));
+        }
+        if start_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
+            Counters::add(&counters.future_columns, 1);
+            return Some(format!(
+                "window {start_ms} is more than 5 minutes ahead of this node's clock ({now_ms}); check the sender's clock"
+            ));
+        }
+        None
+    }
+
+    /// Places every row, backfilling routes that keyviz has not met.
+    fn admit(&mut self, column: &Column) -> Result<Admitted, String> {
+        let first = admit::place(&self.shared.machine.graph(), column, false);
+        if first.unknown.is_empty() {
+            return Ok(first);
+        }
+        let mut by_group: HashMap<GroupId, Vec<Transition>> = HashMap::new();
+        for row in &first.unknown {
+            let (hlc, proposal) = self.draw(1)?;
+            by_group.entry(row.group).or_default().push(admit::backfill(row, hlc, proposal));
+        }
+        let mut reasons: HashMap<(GroupId, RouteId), String> = HashMap::new();
+        for (group, transitions) in by_group {
+            let routes: Vec<RouteId> = transitions.iter().map(backfilled_route).collect();
+            let results = self.propose(group, Command::Transitions(transitions))?;
+            for (route, result) in routes.into_iter().zip(results) {
+                match result {
+                    Ok(_) => Counters::add(&self.shared.counters.backfills, 1),
+                    Err(error) => {
+                        let reason = format!("its bounds contradict what is known: {error}");
+                        reasons.insert((group, route), reason);
+                    }
+                }
+            }
+        }
+        let mut admitted = admit::place(&self.shared.machine.graph(), column, false);
+        for row in std::mem::take(&mut admitted.unknown) {
+            let reason = reasons.get(&(row.group, row.route)).cloned();
+            admitted.refused.push((
+                row.route,
+                reason.unwrap_or_else(|| "no lineage has these bounds".to_owned()),
+            ));
+        }
+        Ok(admitted)
+    }
+
+    fn take_transition(
+        &mut self,
+        source: &SourceId,
+        sequence: u64,
+        transition: &Transition,
+    ) -> Taken {
+        let wall_ms = self.shared.clock.unix_ms();
+        let mut transition = transition.clone();
+        if transition.hlc == Hlc::default() {
+            transition.hlc = self.draw(transition.change.births().max(1))?.0;
+        } else if let Err(error) = self.hlc.observe(wall_ms, transition.hlc) {
+            return self.refuse(source, sequence, error.to_string());
+        }
+        if transition.proposal == [0; 16] {
+            transition.proposal = self.draw(0)?.1;
+        }
+        self.persist_hlc()?;
+        let moved = match &transition.change {
+            Change::MoveOut { to_group, .. } if *to_group == transition.group => {
+                let reason = "a move needs another group to go to".to_owned();
+                return self.refuse(source, sequence, reason);
+            }
+            Change::MoveOut { .. } => true,
+            _ => false,
+        };
+        let mut results = self.propose(transition.group, Command::Transitions(vec![transition]))?;
+        if let Some(Err(error)) = results.pop() {
+            return self.refuse(source, sequence, error.to_string());
+        }
+        if moved {
+            self.complete_moves()?;
+        }
+        Counters::add(&self.shared.counters.transitions, 1);
+        self.log_skip(source, sequence)?;
+        Ok((Verdict::Stored { rows: 0, refused_rows: Vec::new() }, None))
+    }
+
+    fn take_leave(&mut self, source: &SourceId, sequence: u64) -> Taken {
+        let payload = column_record::encode_skip(source, sequence);
+        let wal_sequence = self.log(KIND_LEAVE, 0, &payload).map_err(|error| error.to_string())?;
+        // Nothing is expected behind the last window that it sent.
+        let left_ms = self.boots.get(source).map_or(0, |mark| mark.last_window_end_ms);
+        let verdict = Verdict::Stored { rows: 0, refused_rows: Vec::new() };
+        Ok((verdict, Some(Effect::Leave { wal_sequence, source: source.clone(), left_ms })))
+    }
+
+    fn refuse(&mut self, source: &SourceId, sequence: u64, reason: String) -> Taken {
+        Counters::add(&self.shared.counters.refused_entries, 1);
+        self.log_skip(source, sequence)?;
+        Ok((Verdict::Refused(reason), None))
+    }
+
+    fn propose(
+        &self,
+        group: GroupId,
+        command: Command,
+    ) -> Result<Vec<Result<usize, keyviz_lineage::GraphError>>, String> {
+        let proposed = futures::executor::block_on(self.shared.log.propose(group, command));
+        proposed
+            .map(|outcome| outcome.transitions)
+            .map_err(|ProposeError::Store(error)| error.to_string())
+    }
+
+    /// Every range that closed in one group naming its successor opens in the other, retried until
+    /// it has. Proposing again after a crash derives the same lineage.
+    fn complete_moves(&mut self) -> Result<(), String> {
+        let graph = self.shared.machine.graph();
+        for record in graph.records() {
+            let (Some((group, route)), Some(closed)) = (record.successor, record.valid_to) else {
+                continue;
+            };
+            if !graph.children(record.id).is_empty() {
+                continue;
+            }
+            let change = Change::MoveIn {
+                route: RouteSpec { route, range: record.range.clone() },
+                from: record.as_parent(),
+            };
+            let (hlc, proposal) = (closed.plus(1), record.id.into_bytes());
+            let transition = Transition { group, proposal, hlc, catalogue_version: 0, change };
+            let results = self.propose(group, Command::Transitions(vec![transition]))?;
+            if let Some(Err(error)) = results.first() {
+                tracing::error!(lineage = %record.id, group, %error, "a moved range cannot open in its new group");
+            }
+        }
+        Ok(())
+    }
+}
+
+type Taken = Result<(Verdict, Option<Effect>), String>;
+
+fn backfilled_route(transition: &Transition) -> RouteId {
+    match &transition.change {
+        Change::Backfill { route } => route.route,
+        _ => 0,
+    }
+}

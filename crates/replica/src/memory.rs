@@ -1,0 +1,181 @@
+//! The open window: what was acknowledged and is not yet in the store.
+//!
+//! Owns: for each group the delta that is being filled and the sealed ones that a checkpoint is
+//! writing; and who is expected in each group.
+//! Invariant: a delta says from which to which WAL record it holds its group's rows, so a reader can
+//! tell by the group's applied mark whether the store has it already (R5).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use keyviz_codec::marks::Member;
+use keyviz_codec::{CellEntry, Contributor, Coverage, HourBlocks, WindowCover};
+use keyviz_lineage::{Column, GroupId, LineageId, Row, SourceId};
+
+/// What a stretch of the WAL adds to one group.
+#[derive(Clone, Debug, Default)]
+pub struct Delta {
+    /// The first WAL record in it.
+    pub first_wal: u64,
+    /// The last WAL record in it.
+    pub last_wal: u64,
+    /// Cells by lineage and hour.
+    pub blocks: HashMap<(LineageId, u64), HourBlocks>,
+    /// Who recorded what, by hour.
+    pub coverage: BTreeMap<u64, Coverage>,
+    /// Members that changed, as they are after the last WAL record.
+    pub members: BTreeMap<String, Member>,
+}
+
+impl Delta {
+    fn touch(&mut self, wal_sequence: u64) {
+        if self.first_wal == 0 {
+            self.first_wal = wal_sequence;
+        }
+        self.last_wal = wal_sequence;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first_wal == 0
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GroupMemory {
+    open: Arc<Delta>,
+    sealed: Vec<Arc<Delta>>,
+    members: BTreeMap<String, Member>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    groups: BTreeMap<GroupId, GroupMemory>,
+}
+
+/// One group at one instant: what the store may not have yet, and who is expected.
+#[derive(Debug)]
+pub(crate) struct GroupSnapshot {
+    pub(crate) deltas: Vec<Arc<Delta>>,
+    pub(crate) members: BTreeMap<String, Member>,
+}
+
+/// A row with the lineage that it was resolved to.
+pub(crate) type Placed = (LineageId, Row);
+
+impl Memory {
+    pub(crate) fn set_members(&mut self, group: GroupId, members: BTreeMap<String, Member>) {
+        self.groups.entry(group).or_default().members = members;
+    }
+
+    /// Adds a column. Rows and coverage of groups for which `skip` holds are left out (the store has
+    /// them already).
+    pub(crate) fn add(
+        &mut self,
+        wal_sequence: u64,
+        source: &SourceId,
+        column: &Column,
+        placed: &[Placed],
+        skip: impl Fn(GroupId) -> bool,
+    ) {
+        let (window, index) = (column.window, column.window.index_in_hour() as u16);
+        let mut contributor = Contributor { node: source.node.as_str().into(), term: 0 };
+        for (lineage, row) in placed.iter().filter(|(_, row)| !skip(row.group)) {
+            contributor.term = row.term;
+            let delta = self.open(row.group, wal_sequence);
+            let blocks = delta.blocks.entry((*lineage, window.hour())).or_default();
+            let entry = CellEntry { index, counts: row.counts, flags: row.flags };
+            blocks.block_mut(window.step).add(&contributor, entry);
+        }
+        let node_group = [keyviz_codec::key_layout::NODE_GROUP];
+        let groups = if column.groups.is_empty() { &node_group[..] } else { &column.groups };
+        for (at, &group) in groups.iter().enumerate().filter(|(_, group)| !skip(**group)) {
+            let cover = WindowCover {
+                covered_ms: column.covered_to_ms - column.covered_from_ms,
+                unattributed: if at == 0 { column.unattributed } else { 0 },
+            };
+            let delta = self.open(group, wal_sequence);
+            delta.coverage.entry(window.hour()).or_default().add(window.step, source, index, cover);
+        }
+        for &group in column.groups.iter().filter(|group| !skip(**group)) {
+            let member = self.member(group, &source.node);
+            if member.arrived(window.start_ms) {
+                let changed = member.clone();
+                self.open(group, wal_sequence).members.insert(source.node.clone(), changed);
+            }
+        }
+    }
+
+    fn open(&mut self, group: GroupId, wal_sequence: u64) -> &mut Delta {
+        let delta = Arc::make_mut(&mut self.groups.entry(group).or_default().open);
+        delta.touch(wal_sequence);
+        delta
+    }
+
+    fn member(&mut self, group: GroupId, node: &str) -> &mut Member {
+        let members = &mut self.groups.entry(group).or_default().members;
+        if !members.contains_key(node) {
+            members.insert(node.to_owned(), Member::default());
+        }
+        // invariant: inserted above if it was not there
+        members.get_mut(node).expect("invariant: inserted above")
+    }
+
+    /// The node leaves every group (but those for which `skip` holds) at `left_ms`.
+    pub(crate) fn leave(
+        &mut self,
+        wal_sequence: u64,
+        node: &str,
+        left_ms: u64,
+        skip: impl Fn(GroupId) -> bool,
+    ) {
+        let groups: Vec<GroupId> = self.groups().filter(|&group| !skip(group)).collect();
+        for group in groups {
+            let memory = self.groups.entry(group).or_default();
+            if let Some(member) = memory.members.get_mut(node) {
+                member.leave(left_ms);
+                let changed = member.clone();
+                self.open(group, wal_sequence).members.insert(node.to_owned(), changed);
+            }
+        }
+    }
+
+    pub(crate) fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.groups.keys().copied()
+    }
+
+    /// Seals what a group has gathered, unless something sealed is still waiting for the store: then
+    /// that comes first, and what has gathered goes on gathering in one piece.
+    pub(crate) fn seal(&mut self, group: GroupId) -> Option<Arc<Delta>> {
+        let memory = self.groups.get_mut(&group)?;
+        if memory.sealed.is_empty() && !memory.open.is_empty() {
+            memory.sealed.push(std::mem::take(&mut memory.open));
+        }
+        memory.sealed.first().cloned()
+    }
+
+    /// The store has this delta.
+    pub(crate) fn persisted(&mut self, group: GroupId, delta: &Arc<Delta>) {
+        if let Some(memory) = self.groups.get_mut(&group) {
+            memory.sealed.retain(|held| !Arc::ptr_eq(held, delta));
+        }
+    }
+
+    /// The first WAL record that some group still needs, if any.
+    pub(crate) fn first_needed(&self) -> Option<u64> {
+        let deltas =
+            self.groups.values().flat_map(|memory| memory.sealed.iter().chain([&memory.open]));
+        deltas.filter(|delta| !delta.is_empty()).map(|delta| delta.first_wal).min()
+    }
+
+    /// What a reader needs: cheap handles to every delta, and the members.
+    pub(crate) fn snapshot(&self) -> BTreeMap<GroupId, GroupSnapshot> {
+        self.groups
+            .iter()
+            .map(|(&group, memory)| {
+                let deltas = memory.sealed.iter().chain([&memory.open]);
+                let deltas = deltas.filter(|delta| !delta.is_empty()).cloned().collect();
+                (group, GroupSnapshot { deltas, members: memory.members.clone() })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,134 @@
+//! Everything that is stored or acknowledged, at one instant.
+//!
+//! R5, in this order: handles to the deltas in memory first, then a snapshot of the store, then each
+//! group's applied mark *from the snapshot*. A delta that the mark covers is in the snapshot and is
+//! left out here; one that had left memory before is in the snapshot too. So each acknowledged column
+//! is seen once, whatever a checkpoint does meanwhile, and nobody waits for anybody.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use keyviz_codec::marks::Member;
+use keyviz_codec::{Coverage, HourBlocks};
+use keyviz_lineage::{GroupId, LineageGraph, LineageId, Step};
+use keyviz_store::{History, StoreError, View};
+
+use crate::memory::{Delta, GroupSnapshot};
+use crate::recorder::Shared;
+
+/// Store and memory as one [`History`].
+#[derive(Debug)]
+pub struct RecorderView<'a> {
+    store: View<'a>,
+    graph: Arc<LineageGraph>,
+    groups: BTreeMap<GroupId, GroupSnapshot>,
+    default_step: Step,
+}
+
+impl<'a> RecorderView<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
+        let memory = shared.memory().snapshot();
+        // Newer than the memory: every lineage that a delta names is in it.
+        let graph = shared.machine.graph();
+        let store = shared.store.view(shared.clock.unix_ms());
+        let mut groups = memory;
+        for (&group, snapshot) in &mut groups {
+            let applied = store.applied(group)?.wal_sequence;
+            snapshot.deltas.retain(|delta| delta.last_wal > applied);
+        }
+        Ok(Self { store, graph, groups, default_step: shared.config.default_step })
+    }
+
+    /// The graph that goes with this view.
+    pub fn graph(&self) -> &LineageGraph {
+        &self.graph
+    }
+
+    /// The groups that this node has heard of.
+    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
+        self.groups.keys().copied()
+    }
+
+    fn deltas(&self, group: GroupId) -> &[Arc<Delta>] {
+        self.groups.get(&group).map_or(&[], |view| &view.deltas)
+    }
+}
+
+/// Merges one more part into an hour. A damaged stored hour stays an error: a sum that lacks a part
+/// must not look whole.
+fn merge_hour<T: Clone>(
+    hours: &mut BTreeMap<u64, Result<T, StoreError>>,
+    hour: u64,
+    part: &T,
+    merge: impl Fn(&mut T, &T),
+) {
+    match hours.get_mut(&hour) {
+        None => {
+            hours.insert(hour, Ok(part.clone()));
+        }
+        Some(Ok(held)) => merge(held, part),
+        Some(Err(_)) => {}
+    }
+}
+
+impl History for RecorderView<'_> {
+    fn now_ms(&self) -> u64 {
+        self.store.now_ms()
+    }
+
+    fn oldest_ms(&self) -> u64 {
+        self.store.oldest_ms()
+    }
+
+    fn default_step(&self) -> Step {
+        self.default_step
+    }
+
+    fn blocks(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
+        let mut found: BTreeMap<_, _> =
+            self.store.blocks(group, lineage, hours.clone()).into_iter().collect();
+        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
+        for delta in self.deltas(group) {
+            // An open window spans few hours, a question may span many.
+            for &hour in
+                delta.coverage.keys().filter(|hour| **hour >= oldest_hour && hours.contains(hour))
+            {
+                if let Some(part) = delta.blocks.get(&(lineage, hour)) {
+                    merge_hour(&mut found, hour, part, HourBlocks::merge);
+                }
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn coverage(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<Coverage, StoreError>)> {
+        let mut found: BTreeMap<_, _> =
+            self.store.coverage(group, hours.clone()).into_iter().collect();
+        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
+        for delta in self.deltas(group) {
+            for (&hour, part) in delta
+                .coverage
+                .iter()
+                .filter(|(hour, _)| **hour >= oldest_hour && hours.contains(hour))
+            {
+                merge_hour(&mut found, hour, part, Coverage::merge);
+            }
+        }
+        found.into_iter().collect()
+    }
+
+    fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
+        let members = self.groups.get(&group).map(|view| view.members.clone());
+        Ok(members.unwrap_or_default().into_iter().collect())
+    }
+}

@@ -1,0 +1,258 @@
+//! Settings of `keyviz serve`: flags > `KEYVIZ_*` environment > file > defaults.
+//!
+//! Owns: the names, defaults and limits. clap knows whether a value came from the command line, the
+//! environment or a default; the file fills in what is only a default. Unknown keys of the file are
+//! refused. Proof: `config_test.rs`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueEnum};
+use keyviz_lineage::Step;
+use serde::{Deserialize, Serialize};
+
+/// Runs a node: takes columns, keeps history, answers.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArgs {
+    /// Folder that holds everything; made if need be, used by one process at a time
+    #[arg(long, env = "KEYVIZ_DATA_DIR", default_value = "keyviz-data")]
+    data_dir: PathBuf,
+    /// Address of the gRPC port (ingest, history, health)
+    #[arg(long, env = "KEYVIZ_GRPC", default_value = "127.0.0.1:50051")]
+    grpc: String,
+    /// Address of the HTTP port (page, JSON, metrics)
+    #[arg(long, env = "KEYVIZ_HTTP", default_value = "127.0.0.1:8080")]
+    http: String,
+    /// Step of columns that do not state one (JSON), and of answers where nothing was recorded: 1s to 10min
+    #[arg(long, env = "KEYVIZ_STEP", default_value = "60s")]
+    step: String,
+    /// How often each group's window is written to the store: 1s to 1h
+    #[arg(long, env = "KEYVIZ_PERSIST_INTERVAL", default_value = "5min")]
+    persist_interval: String,
+    /// How long history is kept: at least 1h
+    #[arg(long, env = "KEYVIZ_RETENTION", default_value = "7d")]
+    retention: String,
+    /// Cap of the write-ahead log: at least 8MiB
+    #[arg(long, env = "KEYVIZ_WAL_MAX_BYTES", default_value = "64MiB")]
+    wal_max_bytes: String,
+    /// When the write-ahead log is synced: before every acknowledgement, or left to the system
+    #[arg(long, env = "KEYVIZ_WAL_SYNC", default_value = "every-column")]
+    wal_sync: WalSync,
+    /// Largest message taken on either port
+    #[arg(long, env = "KEYVIZ_MAX_MESSAGE_BYTES", default_value = "16MiB")]
+    max_message_bytes: String,
+    /// Serve beyond loopback although nobody is asked who they are
+    #[arg(long, env = "KEYVIZ_ALLOW_UNAUTHENTICATED")]
+    allow_unauthenticated: bool,
+    /// How to log, on stderr (`RUST_LOG` filters)
+    #[arg(long, env = "KEYVIZ_LOG", default_value = "text")]
+    log: LogFormat,
+    /// TOML file with any of these settings, named as the flags with `_` for `-`
+    #[arg(long, env = "KEYVIZ_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print every setting with where it comes from, and stop
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// When the WAL is synced.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WalSync {
+    /// Before every acknowledgement: survives power loss.
+    EveryColumn,
+    /// When the system likes: survives kill -9.
+    Os,
+}
+
+/// How to log.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    data_dir: Option<PathBuf>,
+    grpc: Option<String>,
+    http: Option<String>,
+    step: Option<String>,
+    persist_interval: Option<String>,
+    retention: Option<String>,
+    wal_max_bytes: Option<String>,
+    wal_sync: Option<WalSync>,
+    max_message_bytes: Option<String>,
+    allow_unauthenticated: Option<bool>,
+    log: Option<LogFormat>,
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct ServeConfig {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) step: Step,
+    pub(crate) persist_interval: Duration,
+    pub(crate) retention: Duration,
+    pub(crate) wal_max_bytes: u64,
+    pub(crate) wal_sync: WalSync,
+    pub(crate) max_message_bytes: usize,
+    pub(crate) log: LogFormat,
+    /// `--print-config`: one line a setting.
+    pub(crate) print: Option<String>,
+}
+
+impl ServeArgs {
+    /// Settles every value. `matches` are those of the subcommand.
+    pub(crate) fn settle(mut self, matches: &ArgMatches) -> anyhow::Result<ServeConfig> {
+        let file = self.config.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let mut origins = Origins { matches, file: self.config.clone(), lines: Vec::new() };
+        origins.settle("data_dir", &mut self.data_dir, file.data_dir, |path| {
+            path.display().to_string()
+        });
+        origins.settle("grpc", &mut self.grpc, file.grpc, Clone::clone);
+        origins.settle("http", &mut self.http, file.http, Clone::clone);
+        origins.settle("step", &mut self.step, file.step, Clone::clone);
+        origins.settle(
+            "persist_interval",
+            &mut self.persist_interval,
+            file.persist_interval,
+            Clone::clone,
+        );
+        origins.settle("retention", &mut self.retention, file.retention, Clone::clone);
+        origins.settle("wal_max_bytes", &mut self.wal_max_bytes, file.wal_max_bytes, Clone::clone);
+        origins.settle("wal_sync", &mut self.wal_sync, file.wal_sync, value_name);
+        origins.settle(
+            "max_message_bytes",
+            &mut self.max_message_bytes,
+            file.max_message_bytes,
+            Clone::clone,
+        );
+        origins.settle(
+            "allow_unauthenticated",
+            &mut self.allow_unauthenticated,
+            file.allow_unauthenticated,
+            bool::to_string,
+        );
+        origins.settle("log", &mut self.log, file.log, value_name);
+        let print = self.print_config.then(|| origins.lines.join("\n"));
+        self.check(print)
+    }
+
+    fn check(self, print: Option<String>) -> anyhow::Result<ServeConfig> {
+        let config = ServeConfig {
+            grpc: address("grpc", &self.grpc, self.allow_unauthenticated)?,
+            http: address("http", &self.http, self.allow_unauthenticated)?,
+            step: Step::recordable_from_ms(duration("step", &self.step)?.as_millis() as u64)
+                .context("--step")?,
+            persist_interval: duration("persist-interval", &self.persist_interval)?,
+            retention: duration("retention", &self.retention)?,
+            wal_max_bytes: bytes("wal-max-bytes", &self.wal_max_bytes)?,
+            max_message_bytes: bytes("max-message-bytes", &self.max_message_bytes)? as usize,
+            wal_sync: self.wal_sync,
+            data_dir: self.data_dir,
+            log: self.log,
+            print,
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3_600));
+        ensure!(
+            (second..=hour).contains(&config.persist_interval),
+            "--persist-interval {}: must be between 1s and 1h",
+            self.persist_interval
+        );
+        ensure!(config.retention >= hour, "--retention {}: must be at least 1h", self.retention);
+        ensure!(
+            config.wal_max_bytes >= 8 << 20,
+            "--wal-max-bytes {}: must be at least 8MiB (two segments)",
+            self.wal_max_bytes
+        );
+        ensure!(
+            (64 << 10..=64 << 20).contains(&config.max_message_bytes),
+            "--max-message-bytes {}: must be between 64KiB and 64MiB",
+            self.max_message_bytes
+        );
+        Ok(config)
+    }
+}
+
+/// Where each value comes from.
+struct Origins<'a> {
+    matches: &'a ArgMatches,
+    file: Option<PathBuf>,
+    lines: Vec<String>,
+}
+
+impl Origins<'_> {
+    fn settle<T>(
+        &mut self,
+        name: &str,
+        value: &mut T,
+        from_file: Option<T>,
+        show: impl Fn(&T) -> String,
+    ) {
+        let origin = match (self.matches.value_source(name), from_file) {
+            (Some(ValueSource::CommandLine), _) => format!("flag --{}", name.replace('_', "-")),
+            (Some(ValueSource::EnvVariable), _) => {
+                format!("environment KEYVIZ_{}", name.to_uppercase())
+            }
+            (_, Some(given)) => {
+                *value = given;
+                format!("file {}", self.file.as_deref().unwrap_or(Path::new("?")).display())
+            }
+            (_, None) => "default".to_owned(),
+        };
+        self.lines.push(format!("{name} = {:?}  # {origin}", show(value)));
+    }
+}
+
+fn value_name<T: ValueEnum>(value: &T) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn read_file(path: &Path) -> anyhow::Result<ConfigFile> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("--config {}: cannot be read", path.display()))?;
+    toml::from_str(&text).map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start.min(text.len()));
+        let line = text[..start].matches('\n').count();
+        let content = text.lines().nth(line).unwrap_or_default().trim();
+        let reason = error.message().replace('\n', " ");
+        anyhow::anyhow!("--config {}, line {} ({content:?}): {reason}", path.display(), line + 1)
+    })
+}
+
+fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
+    humantime::parse_duration(text)
+        .with_context(|| format!("--{flag} {text:?}: give a duration such as 1s, 5min or 7d"))
+}
+
+fn bytes(flag: &str, text: &str) -> anyhow::Result<u64> {
+    parse_size::parse_size(text)
+        .with_context(|| format!("--{flag} {text:?}: give a size such as 64MiB"))
+}
+
+fn address(flag: &str, text: &str, allow_unauthenticated: bool) -> anyhow::Result<SocketAddr> {
+    let address: SocketAddr = text.parse().with_context(|| {
+        format!("--{flag} {text:?}: give an address and port such as 127.0.0.1:8080")
+    })?;
+    if !address.ip().is_loopback() && !allow_unauthenticated {
+        bail!(
+            "--{flag} {text}: anyone who reaches this address could read and write the history; bind \
+             to loopback (and put a proxy that authenticates in front), or say --allow-unauthenticated"
+        );
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+#[path = "config_test.rs"]
+mod config_test;

@@ -1,0 +1,177 @@
+//! What happens in the demo, in order.
+//!
+//! start - traffic - split - kill - merge - restart - stop - acknowledged - compare.
+//!
+//! Invariants: exactly one split, one merge and one restart; the merge happens while keyviz is away,
+//! so that a transition survives the outage, too; the ledger is read before its last line is awaited
+//! at keyviz, so everything that is compared was acknowledged.
+//! Must not: clean up (the caller owns the stage, whatever happens here).
+//! Proof: the demo itself.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use keyviz_api::ambient::SystemClock;
+use keyviz_lineage::Clock as _;
+
+use super::compare::Outcome;
+use super::history::{HistoryClient, metric};
+use super::host::HostClient;
+use super::keyspace::COLD;
+use super::ledger::Ledger;
+use super::mix::hottest_key;
+use super::narrator::{Narrator, count, grouped};
+use super::schedule::Schedule;
+use super::stage::{STEP_MS, Stage};
+use super::traffic::Traffic;
+
+/// The kill waits for a column that is on its way, at most so many windows long.
+const IN_FLIGHT_TRIES: u32 = 2;
+const ACKNOWLEDGE_PATIENCE: Duration = Duration::from_secs(30);
+/// After the last reply: two flushes of one-second columns.
+const AFTERGLOW: Duration = Duration::from_millis(2_200);
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    /// What the host counted.
+    pub(super) ledger: Ledger,
+    /// Columns that were compared.
+    pub(super) outcome: Outcome,
+    /// Starts of keyviz after a kill.
+    pub(super) restarts: u64,
+    /// A key of the range that was split.
+    pub(super) hot_key: String,
+    /// The traffic, `[from, to)`, Unix milliseconds, whole windows.
+    pub(super) span_ms: (u64, u64),
+    /// What could be counted but not compared, in words.
+    pub(super) complaints: Vec<String>,
+}
+
+/// Plays it.
+///
+/// # Errors
+/// Something could not be done. What keyviz then has is not compared.
+pub(super) async fn play(
+    seconds: u32,
+    stage: &mut Stage,
+    narrator: Narrator,
+) -> anyhow::Result<Ending> {
+    let schedule = Schedule::of(seconds);
+    stage.start_node().await?;
+    narrator.says(&format!("keyviz is ready: page http://{}/, gRPC {}", stage.http, stage.grpc));
+    let address = stage.start_host().await?;
+    let mut host = HostClient::connect(address).await?;
+    let ranges = host.ranges().await?.len() as u64;
+    narrator.says(&format!(
+        "keyviz-host is ready: redis-cli -p {}, {}",
+        address.port(),
+        count(ranges, "range")
+    ));
+    // The picture then begins and ends with whole windows.
+    let clock = SystemClock::shared();
+    tokio::time::sleep(Duration::from_millis(STEP_MS - clock.unix_ms() % STEP_MS)).await;
+    let began_ms = clock.unix_ms();
+    let mut traffic = Traffic::start(address, schedule, &stage.path("redis-benchmark.log"));
+    narrator.says(&format!(
+        "traffic begins, for {seconds} s: redis-benchmark, and a hotspot that moves over order:*"
+    ));
+
+    traffic.until(schedule.split).await?;
+    let hot_key = split(&mut host, &hottest_key(&schedule, traffic.elapsed()), narrator).await?;
+    traffic.until(schedule.kill).await?;
+    kill(stage, &mut host, narrator).await?;
+    traffic.until(schedule.merge).await?;
+    merge(&mut host, narrator).await?;
+    traffic.until(schedule.restart).await?;
+    restart(stage, &mut host, narrator).await?;
+    traffic.until(schedule.end).await?;
+
+    let driven = traffic.finish().await?;
+    let ended_ms = clock.unix_ms();
+    let (commands, benchmarks) =
+        (count(driven.commands, "command"), count(driven.benchmarks, "run"));
+    narrator.says(&format!(
+        "traffic ends: {commands} of the hotspot's client, {benchmarks} of redis-benchmark"
+    ));
+    tokio::time::sleep(AFTERGLOW).await;
+    let ledger = Ledger::read(&stage.ledger())?;
+    let entries = ledger.columns() + ledger.transitions.values().sum::<u64>();
+    let sender = host.until_acknowledged(entries, ACKNOWLEDGE_PATIENCE).await?;
+    narrator.says(&format!(
+        "all {} of the host's ledger are acknowledged; comparing",
+        count(entries, "line")
+    ));
+    let outcome = HistoryClient::connect(stage.grpc).await?.compare(&ledger).await?;
+    let mut complaints = Vec::new();
+    for (number, words) in [
+        (sender.dropped, "columns did not fit the host's send buffer"),
+        (sender.refused, "entries were refused by keyviz"),
+        (sender.refused_rows, "rows were refused by keyviz"),
+        (sender.ledger_errors, "lines could not be written to the ledger"),
+    ] {
+        if number > 0 {
+            complaints.push(format!("{} {words}", grouped(number)));
+        }
+    }
+    // The last replies come a moment after the end.
+    let span_ms = (began_ms / STEP_MS * STEP_MS, ended_ms / STEP_MS * STEP_MS);
+    Ok(Ending { ledger, outcome, restarts: 1, hot_key, span_ms, complaints })
+}
+
+/// Splits the range under the hotspot at its hottest key. Returns the key.
+async fn split(host: &mut HostClient, key: &str, narrator: Narrator) -> anyhow::Result<String> {
+    let hot = host.range_of(key).await?;
+    host.split(key).await?;
+    let (reads, writes) = (grouped(hot.reads.unsigned_abs()), grouped(hot.writes.unsigned_abs()));
+    narrator.says(&format!(
+        "split {key}: route {} {} was hot ({reads} reads, {writes} writes)",
+        hot.route, hot.keys
+    ));
+    Ok(key.to_owned())
+}
+
+/// SIGKILL, while a column is on its way.
+async fn kill(stage: &mut Stage, host: &mut HostClient, narrator: Narrator) -> anyhow::Result<()> {
+    let clock = SystemClock::shared();
+    let in_flight = host.until_in_flight(IN_FLIGHT_TRIES, STEP_MS, clock.as_ref()).await?;
+    let pid = stage.kill_node().await?;
+    narrator.says(&match in_flight {
+        0 => format!("SIGKILL keyviz (pid {pid})"),
+        _ => format!("SIGKILL keyviz (pid {pid}) with {} in flight", count(in_flight, "column")),
+    });
+    Ok(())
+}
+
+async fn merge(host: &mut HostClient, narrator: Narrator) -> anyhow::Result<()> {
+    let [left, right] = COLD;
+    host.merge(left).await?;
+    narrator.says(&format!("merge {left} and {right}, which are cold; keyviz will hear of it"));
+    Ok(())
+}
+
+/// Starts the node again, and waits until it has caught up.
+async fn restart(
+    stage: &mut Stage,
+    host: &mut HostClient,
+    narrator: Narrator,
+) -> anyhow::Result<()> {
+    let pid = stage.start_node().await.context("keyviz did not come back after SIGKILL")?;
+    let before = host.sender().await?;
+    let replayed = metric(stage.http, "keyviz_wal_replayed_records_total").await?;
+    narrator.says(&format!(
+        "restarted keyviz (pid {pid}), replayed {} of its WAL; the host holds {}",
+        count(replayed, "record"),
+        count(before.backlog, "unacknowledged line"),
+    ));
+    let entries = before.acknowledged + before.backlog;
+    let after = host.until_acknowledged(entries, ACKNOWLEDGE_PATIENCE).await?;
+    narrator.says(&match after.duplicates {
+        0 => "caught up".to_owned(),
+        held => format!(
+            "caught up; keyviz held {} of them already, and counted none twice",
+            grouped(held)
+        ),
+    });
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Questions over gRPC.
+
+use std::sync::Arc;
+
+use keyviz_api::wire::history as wire;
+use keyviz_api::wire::history::history_service_server::HistoryService;
+use keyviz_lineage::{Flags, KeyRange, LineageId, Series, Step};
+use keyviz_query::biography::Subject;
+use keyviz_query::{Continuity, MAX_ROWS, Matrix, MatrixRequest, MatrixRow, RowSet};
+use tonic::{Request, Response, Status};
+
+use super::status;
+use crate::node::Node;
+
+pub(super) struct History {
+    node: Arc<Node>,
+}
+
+impl History {
+    pub(super) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+#[tonic::async_trait]
+impl HistoryService for History {
+    async fn get_matrix(
+        &self,
+        request: Request<wire::GetMatrixRequest>,
+    ) -> Result<Response<wire::GetMatrixResponse>, Status> {
+        let request = request_from_wire(request.get_ref())?;
+        let matrix = self.node.matrix(request).await.map_err(|error| status(&error))?;
+        Ok(Response::new(matrix_to_wire(&matrix)))
+    }
+
+    async fn get_lineage(
+        &self,
+        request: Request<wire::GetLineageRequest>,
+    ) -> Result<Response<wire::GetLineageResponse>, Status> {
+        let request = request.into_inner();
+        let subject = match (request.lineage_id.as_str(), request.route_id, request.by_key) {
+            (id, 0, false) if !id.is_empty() => {
+                Subject::Lineage(id.parse::<LineageId>().map_err(|error| {
+                    Status::invalid_argument(format!("lineage_id {id:?}: {error}"))
+                })?)
+            }
+            ("", route, false) if route != 0 => Subject::Route(route),
+            ("", 0, true) => Subject::Key(request.key.to_vec()),
+            _ => {
+                return Err(Status::invalid_argument(
+                    "give one of lineage_id, route_id, or key with by_key",
+                ));
+            }
+        };
+        let from_ms = open_time("from_unix_ms", request.from_unix_ms)?.unwrap_or(0);
+        let to_ms = open_time("to_unix_ms", request.to_unix_ms)?.unwrap_or(u64::MAX);
+        let (records, text) =
+            self.node.biography(subject, from_ms, to_ms).await.map_err(|error| status(&error))?;
+        let records = records.iter().map(|(record, relation)| wire::LineageEntry {
+            id: record.id.to_string(),
+            start: record.range.start().to_vec().into(),
+            end: record.range.end().to_vec().into(),
+            route_id: record.route,
+            group_id: record.group,
+            valid_from_unix_ms: record.valid_from.unix_ms() as i64,
+            valid_to_unix_ms: record.valid_to.map_or(0, |end| end.unix_ms() as i64),
+            cause: record.cause.name().to_owned(),
+            parents: record.parents.iter().map(|parent| parent.id.to_string()).collect(),
+            relation: relation.name().to_owned(),
+        });
+        Ok(Response::new(wire::GetLineageResponse { records: records.collect(), text }))
+    }
+}
+
+/// 0 = open; negative is an error.
+fn open_time(field: &str, unix_ms: i64) -> Result<Option<u64>, Status> {
+    match u64::try_from(unix_ms) {
+        Ok(0) => Ok(None),
+        Ok(ms) => Ok(Some(ms)),
+        Err(_) => Err(Status::invalid_argument(format!(
+            "{field} {unix_ms} is negative; use Unix milliseconds, 0 = open"
+        ))),
+    }
+}
+
+fn request_from_wire(request: &wire::GetMatrixRequest) -> Result<MatrixRequest, Status> {
+    let invalid = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
+    let series = match request.series() {
+        wire::Series::Unspecified | wire::Series::Writes => Series::Writes,
+        wire::Series::Reads => Series::Reads,
+        wire::Series::ReadBytes => Series::ReadBytes,
+        wire::Series::WriteBytes => Series::WriteBytes,
+    };
+    let row_set = match request.row_set() {
+        wire::RowSet::Unspecified | wire::RowSet::AsOfTo => RowSet::AsOfTo,
+        wire::RowSet::AsOfFrom => RowSet::AsOfFrom,
+        wire::RowSet::AsOfTime => {
+            RowSet::AsOf(open_time("as_of_unix_ms", request.as_of_unix_ms)?.unwrap_or(0))
+        }
+        wire::RowSet::Union => RowSet::Union,
+    };
+    let continuity = match request.continuity() {
+        wire::Continuity::Unspecified | wire::Continuity::Inherit => Continuity::Inherit,
+        wire::Continuity::Apportion => Continuity::Apportion,
+    };
+    Ok(MatrixRequest {
+        series,
+        from_ms: open_time("from_unix_ms", request.from_unix_ms)?,
+        to_ms: open_time("to_unix_ms", request.to_unix_ms)?,
+        range: KeyRange::new(&request.start[..], &request.end[..])
+            .map_err(|error| invalid(&error))?,
+        rows: Some(match request.rows as usize {
+            0 => MAX_ROWS,
+            rows => rows.min(MAX_ROWS),
+        }),
+        step: match request.step_ms {
+            0 => None,
+            step_ms => Some(Step::from_ms(step_ms).map_err(|error| invalid(&error))?),
+        },
+        row_set,
+        continuity,
+    })
+}
+
+fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
+    let series = match matrix.series {
+        Series::Reads => wire::Series::Reads,
+        Series::Writes => wire::Series::Writes,
+        Series::ReadBytes => wire::Series::ReadBytes,
+        Series::WriteBytes => wire::Series::WriteBytes,
+    };
+    let totals = &matrix.totals;
+    wire::GetMatrixResponse {
+        series: series.into(),
+        step_ms: matrix.step_ms,
+        recorded_step_ms: matrix.recorded_step_ms,
+        column_unix_ms: matrix.columns_ms.iter().map(|&ms| ms as i64).collect(),
+        rows: matrix
+            .rows
+            .iter()
+            .map(|row| row_to_wire(row, matrix.step_ms > matrix.recorded_step_ms))
+            .collect(),
+        column_totals: Some(wire::ColumnTotals {
+            recorded: totals.iter().map(|total| total.recorded).collect(),
+            counted: totals.iter().map(|total| total.counted).collect(),
+            inherited: totals.iter().map(|total| total.inherited).collect(),
+            unattributed: totals.iter().map(|total| total.unattributed).collect(),
+        }),
+        flag_names: Flags::NAMES.iter().map(|(_, name)| (*name).to_owned()).collect(),
+        status: if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" }.to_owned(),
+        warnings: matrix.warnings.clone(),
+    }
+}
+
+fn row_to_wire(row: &MatrixRow, coarse: bool) -> wire::MatrixRow {
+    let cells = &row.cells;
+    let inherited = cells.iter().any(|cell| cell.inherited > 0);
+    let flagged = cells.iter().any(|cell| !cell.flags.is_none());
+    wire::MatrixRow {
+        bucket_id: row.bucket_id.clone(),
+        start: row.range.start().to_vec().into(),
+        end: row.range.end().to_vec().into(),
+        aggregate: row.aggregate,
+        route_ids: row.routes.clone(),
+        route_count: row.route_count,
+        lineage_id: row.lineage.map(|id| id.to_string()).unwrap_or_default(),
+        raft_group_ids: row.groups.clone(),
+        closed: row.closed,
+        valid_from_unix_ms: row.valid_from_ms as i64,
+        valid_to_unix_ms: row.valid_to_ms.map_or(0, |ms| ms as i64),
+        values: cells.iter().map(|cell| cell.counted.saturating_add(cell.inherited)).collect(),
+        max: if coarse { cells.iter().map(|cell| cell.max).collect() } else { Vec::new() },
+        inherited: if inherited {
+            cells.iter().map(|cell| cell.inherited).collect()
+        } else {
+            Vec::new()
+        },
+        flags: if flagged {
+            cells.iter().map(|cell| u32::from(cell.flags.0)).collect()
+        } else {
+            Vec::new()
+        },
+        states: cells.iter().map(|cell| cell.state as u8).collect::<Vec<u8>>().into(),
+    }
+}

@@ -1,0 +1,69 @@
+//! The one shape of an error: `{"error": code, "message": text}`.
+
+use axum::Json;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use keyviz_query::QueryError;
+use serde_json::json;
+
+use crate::node::NodeError;
+
+/// An error on its way to the client.
+#[derive(Debug)]
+pub(super) struct HttpError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl HttpError {
+    pub(super) fn invalid_query(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid_query", message: message.into() }
+    }
+
+    pub(super) fn invalid_body(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "invalid_body", message: message.into() }
+    }
+
+    pub(super) fn with_status(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { status, code, message: message.into() }
+    }
+}
+
+impl From<NodeError> for HttpError {
+    fn from(error: NodeError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match error {
+            NodeError::Starting { .. } | NodeError::Stopping => {
+                (StatusCode::SERVICE_UNAVAILABLE, "keyviz_disabled")
+            }
+            NodeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            NodeError::Query(QueryError::Store(_)) | NodeError::Store(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "storage")
+            }
+            NodeError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            NodeError::Panicked { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        Self { status, code, message }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.code, "message": self.message }))).into_response()
+    }
+}
+
+pub(super) async fn not_found(uri: Uri) -> HttpError {
+    let message = format!("there is nothing at {}; the page is at /", uri.path());
+    HttpError::with_status(StatusCode::NOT_FOUND, "not_found", message)
+}
+
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> HttpError {
+    let message = format!("{} does not take {method}", uri.path());
+    HttpError::with_status(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+}

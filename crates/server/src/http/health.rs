@@ -1,0 +1,39 @@
+//! `/healthz` (the process lives) and `/readyz` (it takes columns, and the store takes writes).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::node::Node;
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(node): State<Arc<Node>>) -> (StatusCode, String) {
+    match node.recorder() {
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Ok(recorder) if !recorder.is_running() => {
+            let text = "a recorder thread has ended; see the log and restart keyviz (what was acknowledged is in the WAL)\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+        Ok(recorder) if recorder.counters().wal_failing > 0 => {
+            let text = "the write-ahead log cannot be written: nothing is acknowledged; free disk space or check the device (see the log)\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+        Ok(recorder) if recorder.counters().store_failing > 0 => {
+            let text = "the store takes no checkpoints; free disk space or check the device (see the log). The write-ahead log holds what was acknowledged\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text.to_owned())
+        }
+        Ok(recorder) => match recorder.store_health() {
+            (0, _) => (StatusCode::OK, "ready\n".to_owned()),
+            (errors, _) => {
+                let text = format!(
+                    "RocksDB reports {errors} background errors; see the log, free disk space or check the device\n"
+                );
+                (StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        },
+    }
+}

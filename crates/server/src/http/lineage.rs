@@ -1,0 +1,98 @@
+//! `GET .../lineage` (the biography of a range) and `GET .../events` (what happened to the ranges).
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyviz_lineage::{LineageId, LineageRecord};
+use keyviz_query::biography::{Relation, Subject};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::HttpError;
+use super::matrix::{key, open_time};
+use crate::node::Node;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LineageParams {
+    id: Option<LineageId>,
+    route: Option<u64>,
+    key: Option<String>,
+    from_unix_ms: Option<i64>,
+    to_unix_ms: Option<i64>,
+}
+
+pub(super) async fn lineage(
+    State(node): State<Arc<Node>>,
+    params: Result<Query<LineageParams>, QueryRejection>,
+) -> Result<Json<Value>, HttpError> {
+    let Query(params) =
+        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let subject = match (params.id, params.route, params.key.as_deref()) {
+        (Some(id), None, None) => Subject::Lineage(id),
+        (None, Some(route), None) => Subject::Route(route),
+        (None, None, Some(text)) => Subject::Key(key("key", Some(text))?),
+        _ => {
+            return Err(HttpError::invalid_query(
+                "give one of id (a UUID), route (a number) or key (URL-safe base64)",
+            ));
+        }
+    };
+    let from_ms = open_time("from_unix_ms", params.from_unix_ms)?.unwrap_or(0);
+    let to_ms = open_time("to_unix_ms", params.to_unix_ms)?.unwrap_or(u64::MAX);
+    let (records, text) = node.biography(subject, from_ms, to_ms).await?;
+    let records: Vec<Value> =
+        records.iter().map(|(record, relation)| to_json(record, *relation)).collect();
+    Ok(Json(json!({ "records": records, "text": text })))
+}
+
+fn to_json(record: &LineageRecord, relation: Relation) -> Value {
+    json!({
+        "id": record.id,
+        "start": (!record.range.start().is_empty()).then(|| STANDARD.encode(record.range.start())),
+        "end": record.range.bounded_end().map(|end| STANDARD.encode(end)),
+        "route_id": record.route,
+        "group_id": record.group,
+        "valid_from_unix_ms": record.valid_from.unix_ms(),
+        "valid_to_unix_ms": record.valid_to.map(|end| end.unix_ms()),
+        "cause": record.cause.name(),
+        "parents": record.parents.iter().map(|parent| parent.id).collect::<Vec<_>>(),
+        "relation": relation.name(),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventParams {
+    from_unix_ms: Option<i64>,
+    to_unix_ms: Option<i64>,
+}
+
+pub(super) async fn events(
+    State(node): State<Arc<Node>>,
+    params: Result<Query<EventParams>, QueryRejection>,
+) -> Result<Json<Value>, HttpError> {
+    let Query(params) =
+        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let from_ms = open_time("from_unix_ms", params.from_unix_ms)?.unwrap_or(0);
+    let to_ms = open_time("to_unix_ms", params.to_unix_ms)?.unwrap_or_else(|| node.clock.unix_ms());
+    let events = node.events(from_ms, to_ms).await?;
+    let events: Vec<Value> = events
+        .iter()
+        .map(|event| {
+            json!({
+                "unix_ms": event.unix_ms,
+                "kind": event.kind.name(),
+                "group_id": event.group,
+                "lineage_ids": event.lineages,
+                "route_ids": event.routes,
+                "text": event.text,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "events": events })))
+}

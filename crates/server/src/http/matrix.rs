@@ -1,0 +1,186 @@
+//! `GET .../matrix`: the fields are those of elastickv's key visualizer (contract section 10), with
+//! keyviz's own added.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use keyviz_lineage::{Flags, KeyRange, Series, Step};
+use keyviz_query::{
+    Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell, MatrixRequest, MatrixRow, RowSet,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::error::HttpError;
+use crate::node::{Node, rfc3339};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    series: Option<String>,
+    from_unix_ms: Option<i64>,
+    to_unix_ms: Option<i64>,
+    rows: Option<i64>,
+    step_ms: Option<u64>,
+    as_of: Option<String>,
+    continuity: Option<String>,
+    start: Option<String>,
+    end: Option<String>,
+}
+
+pub(super) async fn matrix(
+    State(node): State<Arc<Node>>,
+    params: Result<Query<Params>, QueryRejection>,
+) -> Result<Json<Value>, HttpError> {
+    let Query(params) =
+        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let matrix = node.matrix(params.request()?).await?;
+    Ok(Json(to_json(&matrix, node.clock.unix_ms())))
+}
+
+impl Params {
+    fn request(&self) -> Result<MatrixRequest, HttpError> {
+        let series = match self.series.as_deref() {
+            None => Series::Writes,
+            Some(name) => Series::from_name(name).ok_or_else(|| {
+                HttpError::invalid_query(format!(
+                    "series {name:?} is unknown; use reads, writes, read_bytes or write_bytes"
+                ))
+            })?,
+        };
+        let row_set = match self.as_of.as_deref() {
+            None | Some("to") => RowSet::AsOfTo,
+            Some("from") => RowSet::AsOfFrom,
+            Some("union") => RowSet::Union,
+            Some(time) => RowSet::AsOf(time.parse().map_err(|_| {
+                HttpError::invalid_query(format!(
+                    "as_of {time:?}: use to, from, union or Unix milliseconds"
+                ))
+            })?),
+        };
+        let continuity = match self.continuity.as_deref() {
+            None | Some("inherit") => Continuity::Inherit,
+            Some("apportion") => Continuity::Apportion,
+            Some(other) => {
+                return Err(HttpError::invalid_query(format!(
+                    "continuity {other:?}: use inherit or apportion"
+                )));
+            }
+        };
+        let range =
+            KeyRange::new(key("start", self.start.as_deref())?, key("end", self.end.as_deref())?)
+                .map_err(|error| HttpError::invalid_query(error.to_string()))?;
+        Ok(MatrixRequest {
+            series,
+            from_ms: open_time("from_unix_ms", self.from_unix_ms)?,
+            to_ms: open_time("to_unix_ms", self.to_unix_ms)?,
+            range,
+            rows: Some(match self.rows.map(usize::try_from) {
+                Some(Ok(rows @ 1..=MAX_ROWS)) => rows,
+                _ => MAX_ROWS,
+            }),
+            step: match self.step_ms {
+                None | Some(0) => None,
+                Some(ms) => Some(
+                    Step::from_ms(ms)
+                        .map_err(|error| HttpError::invalid_query(error.to_string()))?,
+                ),
+            },
+            row_set,
+            continuity,
+        })
+    }
+}
+
+/// 0 or absent = open.
+pub(super) fn open_time(field: &str, unix_ms: Option<i64>) -> Result<Option<u64>, HttpError> {
+    match unix_ms.map(u64::try_from) {
+        None | Some(Ok(0)) => Ok(None),
+        Some(Ok(ms)) => Ok(Some(ms)),
+        Some(Err(_)) => Err(HttpError::invalid_query(format!(
+            "{field} is negative; use Unix milliseconds, 0 = open"
+        ))),
+    }
+}
+
+/// A key in URL-safe base64 without padding; absent or empty = unbounded.
+pub(super) fn key(field: &str, text: Option<&str>) -> Result<Vec<u8>, HttpError> {
+    let text = text.unwrap_or_default().trim_end_matches('=');
+    URL_SAFE_NO_PAD.decode(text).map_err(|error| {
+        HttpError::invalid_query(format!("{field} {text:?} is not URL-safe base64: {error}"))
+    })
+}
+
+fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
+    let totals = &matrix.totals;
+    let coarse = matrix.step_ms > matrix.recorded_step_ms;
+    let span_end = matrix.columns_ms.last().map_or(0, |ms| ms + matrix.step_ms);
+    let flag_bits: Map<String, Value> =
+        Flags::NAMES.iter().map(|(flag, name)| ((*name).to_owned(), json!(flag.0))).collect();
+    json!({
+        "series": matrix.series.name(),
+        "step_ms": matrix.step_ms,
+        "recorded_step_ms": matrix.recorded_step_ms,
+        "generated_at": rfc3339(now_ms),
+        "from_unix_ms": matrix.columns_ms.first(),
+        "to_unix_ms": span_end,
+        "column_unix_ms": matrix.columns_ms,
+        "rows": matrix.rows.iter().map(|row| row_to_json(row, coarse)).collect::<Vec<_>>(),
+        "column_totals": {
+            "recorded": totals.iter().map(|total| total.recorded).collect::<Vec<_>>(),
+            "counted": totals.iter().map(|total| total.counted).collect::<Vec<_>>(),
+            "inherited": totals.iter().map(|total| total.inherited).collect::<Vec<_>>(),
+            "unattributed": totals.iter().map(|total| total.unattributed).collect::<Vec<_>>(),
+        },
+        "flag_bits": flag_bits,
+        "status": if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" },
+        "warnings": matrix.warnings,
+    })
+}
+
+fn row_to_json(row: &MatrixRow, coarse: bool) -> Value {
+    let column = |of: &dyn Fn(&MatrixCell) -> u64| row.cells.iter().map(of).collect::<Vec<u64>>();
+    let mut json = json!({
+        "bucket_id": row.bucket_id,
+        "start": STANDARD.encode(row.range.start()),
+        "end": row.range.bounded_end().map(|end| STANDARD.encode(end)),
+        "aggregate": row.aggregate,
+        "route_ids": row.routes,
+        "route_count": row.route_count,
+        "values": column(&|cell| cell.counted.saturating_add(cell.inherited)),
+        "states": run_lengths(&row.cells),
+        "raft_group_ids": row.groups,
+        "lineage_id": row.lineage,
+        "closed": row.closed,
+        "valid_from_unix_ms": row.valid_from_ms,
+        "valid_to_unix_ms": row.valid_to_ms,
+    });
+    if row.range.start().is_empty() {
+        json["start"] = Value::Null;
+    }
+    if row.route_count > MAX_LISTED_ROUTES as u64 {
+        json["route_ids_truncated"] = json!(true);
+    }
+    if coarse {
+        json["max"] = json!(column(&|cell| cell.max));
+    }
+    if row.cells.iter().any(|cell| cell.inherited > 0) {
+        json["inherited"] = json!(column(&|cell| cell.inherited));
+    }
+    if row.cells.iter().any(|cell| !cell.flags.is_none()) {
+        json["flags"] = json!(column(&|cell| u64::from(cell.flags.0)));
+    }
+    if row.cells.iter().any(|cell| cell.flags.has(Flags::CONFLICT)) {
+        json["conflict"] = json!(true);
+    }
+    json
+}
+
+/// `[["idle", 12], ["measured", 3], ...]`
+fn run_lengths(cells: &[MatrixCell]) -> Vec<(&'static str, usize)> {
+    cells.chunk_by(|a, b| a.state == b.state).map(|run| (run[0].state.name(), run.len())).collect()
+}

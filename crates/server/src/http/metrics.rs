@@ -1,0 +1,85 @@
+//! `/metrics` in Prometheus text format.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use keyviz_replica::{CountersSnapshot, Recorder};
+use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
+
+use super::error::HttpError;
+use crate::node::{Node, NodeError};
+
+pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Result<Response, HttpError> {
+    let registry = Registry::new();
+    gather(&node, &registry).map_err(|error| NodeError::Panicked { reason: error.to_string() })?;
+    let mut text = Vec::new();
+    TextEncoder::new()
+        .encode(&registry.gather(), &mut text)
+        .map_err(|error| NodeError::Panicked { reason: error.to_string() })?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
+}
+
+/// One figure: name, help, value.
+type Figure = (&'static str, &'static str, u64);
+
+fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
+    let (counters, gauges) = match node.recorder() {
+        Err(_) => (Vec::new(), vec![("keyviz_ready", "1 once the node takes columns.", 0)]),
+        Ok(recorder) => {
+            let counted = recorder.counters();
+            (counters(&counted), gauges(recorder, &counted))
+        }
+    };
+    for (name, help, value) in counters {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))?;
+    }
+    for (name, help, value) in gauges {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(Box::new(gauge))?;
+    }
+    Ok(())
+}
+
+#[rustfmt::skip]
+fn counters(c: &CountersSnapshot) -> Vec<Figure> {
+    vec![
+        ("keyviz_ingest_columns_total", "Columns stored.", c.columns),
+        ("keyviz_ingest_rows_total", "Rows stored.", c.rows),
+        ("keyviz_ingest_transitions_total", "Transitions applied or known already.", c.transitions),
+        ("keyviz_ingest_duplicates_total", "Entries that were held already.", c.duplicates),
+        ("keyviz_ingest_refused_total", "Entries refused as a whole.", c.refused_entries),
+        ("keyviz_ingest_refused_rows_total", "Rows refused while their column was stored.", c.refused_rows),
+        ("keyviz_ingest_late_columns_total", "Columns refused: older than the retention.", c.late_columns),
+        ("keyviz_ingest_future_columns_total", "Columns refused: in the future.", c.future_columns),
+        ("keyviz_persist_batches_total", "Checkpoint batches written.", c.persists),
+        ("keyviz_persist_failures_total", "Checkpoints that failed and were tried again.", c.persist_failures),
+        ("keyviz_lineage_backfills_total", "Lineages that were backfilled.", c.backfills),
+        ("keyviz_wal_shed_total", "WAL records shed at the cap.", c.shed_records),
+        ("keyviz_wal_shed_bytes_total", "WAL bytes shed at the cap.", c.shed_bytes),
+        ("keyviz_wal_replayed_records_total", "WAL records replayed at start.", c.replayed_records),
+        ("keyviz_wal_unusable_records_total", "WAL records that a replay could not use.", c.unusable_records),
+    ]
+}
+
+#[rustfmt::skip]
+fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
+    let (records, live) = recorder.graph().len();
+    let (errors, bytes) = recorder.store_health();
+    vec![
+        ("keyviz_ready", "1 once the node takes columns.", 1),
+        ("keyviz_wal_bytes", "Bytes in the WAL.", c.wal_bytes),
+        ("keyviz_wal_max_bytes", "The WAL's cap.", c.wal_cap_bytes),
+        ("keyviz_wal_failing", "1 while the WAL cannot be made durable.", c.wal_failing),
+        ("keyviz_store_failing", "1 while the store takes no checkpoints.", c.store_failing),
+        ("keyviz_gc_frozen", "1 while a clock jump keeps history from being dropped.", c.gc_frozen),
+        ("keyviz_lineage_live", "Lineages alive.", live as u64),
+        ("keyviz_lineage_closed", "Lineages that have ended and are retained.", (records - live) as u64),
+        ("keyviz_store_background_errors", "RocksDB background errors.", errors),
+        ("keyviz_store_live_bytes", "RocksDB's estimate of live data.", bytes),
+    ]
+}

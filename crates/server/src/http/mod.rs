@@ -1,0 +1,71 @@
+//! The HTTP port: page, JSON, metrics, health. Thin adapters over [`crate::node::Node`].
+//!
+//! Invariants: every error is `{"error": code, "message": text}`; answers are never cached; unknown
+//! paths are 404; what a browser gets carries a strict content security policy; a POST needs
+//! `application/json`, which no foreign page can send without asking first.
+
+mod error;
+mod health;
+mod ingest;
+mod lineage;
+mod matrix;
+mod metrics;
+mod page;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::node::Node;
+
+const API: &str = "/admin/api/v1/keyviz";
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// Serves until the node stops.
+pub(crate) async fn serve(
+    node: Arc<Node>,
+    listener: TcpListener,
+    max_message_bytes: usize,
+) -> anyhow::Result<()> {
+    let stopping = Arc::clone(&node);
+    axum::serve(listener, router(node, max_message_bytes))
+        .with_graceful_shutdown(async move { stopping.stopped().await })
+        .await?;
+    Ok(())
+}
+
+fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
+    let fixed =
+        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    Router::new()
+        .route("/", get(page::index))
+        .route("/assets/{file}", get(page::asset))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .route(&format!("{API}/matrix"), get(matrix::matrix))
+        .route(&format!("{API}/lineage"), get(lineage::lineage))
+        .route(&format!("{API}/events"), get(lineage::events))
+        .route(&format!("{API}/columns"), post(ingest::columns))
+        .route(&format!("{API}/transitions"), post(ingest::transitions))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(DefaultBodyLimit::max(max_message_bytes))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
+        .layer(CompressionLayer::new())
+        .layer(fixed(header::CACHE_CONTROL, "no-store"))
+        .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+        .layer(fixed(header::CONTENT_SECURITY_POLICY, POLICY))
+        .with_state(node)
+}

@@ -1,0 +1,109 @@
+//! `keyviz`: the history service and its tools.
+//!
+//! Each subcommand is one module; this file only names them.
+
+mod config;
+mod demo;
+mod grpc;
+mod http;
+mod node;
+mod query_cli;
+mod replay;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use config::LogFormat;
+
+/// Which keys were hot, minute by minute, through every split, merge, move and restart since.
+#[derive(Parser)]
+#[command(name = "keyviz", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node: take columns, keep history, answer
+    Serve(config::ServeArgs),
+    /// Turn timestamped accesses from a file into history
+    Replay(replay::ReplayArgs),
+    /// Show time x key range as a terminal heatmap, JSON or CSV
+    Query(query_cli::QueryArgs),
+    /// Show the main job: live traffic, a split, a merge, kill -9, every count compared
+    Demo(demo::DemoArgs),
+}
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let parsed = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let ended = match parsed.command {
+        Command::Serve(args) => {
+            serve_command(args, matches.subcommand().map(|(_, matches)| matches))
+        }
+        Command::Replay(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(replay::run(args))
+        }
+        Command::Query(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(query_cli::run(args))
+        }
+        Command::Demo(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(demo::run(args))
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("keyviz: {}", in_one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_command(
+    args: config::ServeArgs,
+    matches: Option<&clap::ArgMatches>,
+) -> anyhow::Result<()> {
+    let matches = matches.ok_or_else(|| anyhow::anyhow!("the subcommand is missing"))?;
+    let config = args.settle(matches)?;
+    if let Some(print) = &config.print {
+        println!("{print}");
+        return Ok(());
+    }
+    log_to_stderr(config.log);
+    block_on(serve::run(config))
+}
+
+/// An error and its causes, without repeating a cause that the message above it ends with.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
+}
+
+fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(task)
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

@@ -1,0 +1,148 @@
+//! The node behind both ports: the recorder once it is open, and questions on a bounded pool.
+//!
+//! JSON and gRPC are thin adapters over this. Must not: know either of them.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+use keyviz_lineage::{Clock, Step};
+use keyviz_query::biography::{self, Relation, Subject};
+use keyviz_query::{Matrix, MatrixRequest, QueryError};
+use keyviz_replica::{Event, Progress, Recorder};
+use keyviz_store::StoreError;
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
+
+/// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
+const PARALLEL_QUERIES: usize = 2;
+/// Questions that may wait.
+const WAITING_QUERIES: usize = 256;
+
+/// Why the node could not answer.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages name the fields
+pub(crate) enum NodeError {
+    #[error(
+        "keyviz is starting: replaying {done_mib}/{total_mib} MiB of its write-ahead log; ask again in a moment"
+    )]
+    Starting { done_mib: u64, total_mib: u64 },
+    #[error("keyviz is shutting down; ask again after its restart")]
+    Stopping,
+    #[error("{WAITING_QUERIES} questions are waiting already; ask again in a moment")]
+    Busy,
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the answer could not be computed: {reason}; this is a bug, please report it")]
+    Panicked { reason: String },
+}
+
+pub(crate) struct Node {
+    recorder: OnceLock<Arc<Recorder>>,
+    pub(crate) progress: Progress,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) default_step: Step,
+    queries: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Node {
+    pub(crate) fn new(clock: Arc<dyn Clock>, default_step: Step) -> Arc<Self> {
+        Arc::new(Self {
+            recorder: OnceLock::new(),
+            progress: Progress::default(),
+            clock,
+            default_step,
+            queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
+            waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
+            stopping: watch::Sender::new(false),
+        })
+    }
+
+    pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
+        // invariant: called once, by the one start
+        let _ = self.recorder.set(recorder);
+    }
+
+    /// The recorder, once it takes entries.
+    pub(crate) fn recorder(&self) -> Result<&Arc<Recorder>, NodeError> {
+        self.recorder.get().ok_or_else(|| NodeError::Starting {
+            done_mib: self.progress.done_bytes.load(Ordering::Relaxed) >> 20,
+            total_mib: self.progress.total_bytes.load(Ordering::Relaxed).div_ceil(1 << 20),
+        })
+    }
+
+    /// Tells every open stream to end.
+    pub(crate) fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Resolves when the node stops.
+    pub(crate) async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives as long as self.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Time x key range.
+    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Matrix, NodeError> {
+        self.ask(move |recorder| {
+            let view = recorder.view()?;
+            Ok(keyviz_query::matrix(&view, view.graph(), &request)?)
+        })
+        .await
+    }
+
+    /// A biography: records with their relation, and the tree for people.
+    pub(crate) async fn biography(
+        &self,
+        subject: Subject,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> Result<(Vec<(keyviz_lineage::LineageRecord, Relation)>, String), NodeError> {
+        self.ask(move |recorder| {
+            let graph = recorder.graph();
+            let records = biography::records(&graph, &subject, from_ms, to_ms);
+            let text = biography::tree(&records, &rfc3339);
+            Ok((
+                records.into_iter().map(|(record, relation)| (record.clone(), relation)).collect(),
+                text,
+            ))
+        })
+        .await
+    }
+
+    /// What happened to the ranges in `[from_ms, to_ms)`.
+    pub(crate) async fn events(&self, from_ms: u64, to_ms: u64) -> Result<Vec<Event>, NodeError> {
+        self.ask(move |recorder| Ok(recorder.events(from_ms, to_ms)?)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let recorder = Arc::clone(self.recorder()?);
+        // The permits go with the work: an asker who leaves does not make room for another question.
+        let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| NodeError::Busy)?;
+        let running =
+            Arc::clone(&self.queries).acquire_owned().await.map_err(|_| NodeError::Stopping)?;
+        let answered = tokio::task::spawn_blocking(move || {
+            let _until_answered = (waiting, running);
+            question(&recorder)
+        })
+        .await;
+        answered.unwrap_or_else(|error| Err(NodeError::Panicked { reason: error.to_string() }))
+    }
+}
+
+/// Unix milliseconds as RFC 3339 in UTC.
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(unix_ms));
+    // humantime writes up to the year 9999.
+    match time.filter(|_| unix_ms < 253_402_300_800_000) {
+        Some(time) => humantime::format_rfc3339_millis(time).to_string(),
+        None => format!("{unix_ms} ms"),
+    }
+}

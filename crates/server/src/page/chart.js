@@ -1,0 +1,96 @@
+// chart.js: one row (or the column totals) as a step chart with true gaps.
+// Draws into a given context and box; must not fetch and must not look at the document.
+
+/** Pools a series of windows to pixels: largest value of each pixel, NaN where nothing was recorded. */
+export function poolSeries(values, known, first, perPixel, width) {
+  const out = new Float64Array(width).fill(NaN);
+  for (let x = 0; x < width; x++) {
+    let a = Math.floor(perPixel > 1 ? first + x * perPixel : first + (x + 0.5) * perPixel);
+    let b = perPixel > 1 ? Math.floor(first + (x + 1) * perPixel) : a + 1;
+    a = Math.max(0, a);
+    b = Math.min(values.length, b);
+    for (let c = a; c < b; c++) {
+      if (known(c) && !(values[c] <= out[x])) out[x] = values[c];
+    }
+  }
+  return out;
+}
+
+/** Runs of pixels where something was / was not recorded. */
+function runs(pooled, wantGap) {
+  const list = [];
+  for (let x = 0; x < pooled.length; x++) {
+    if (Number.isNaN(pooled[x]) !== wantGap) continue;
+    const last = list[list.length - 1];
+    if (last && last[1] === x) last[1] = x + 1;
+    else list.push([x, x + 1]);
+  }
+  return list;
+}
+
+/** A round top for the value axis. */
+export function niceTop(max, bytes = false) {
+  if (!(max > 0)) return 1;
+  const base = bytes && max >= 1024 ? 1024 ** Math.floor(Math.log2(max) / 10) : 1;
+  const mag = base * 10 ** Math.floor(Math.log10(max / base));
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((k) => k * mag).find((v) => v >= max * 0.999) ?? max;
+}
+
+export function drawSteps(ctx, box, pooled, top, { stroke, fill, width = 1, dash }) {
+  const yOf = (v) => box.y + box.h - Math.min(1, v / top) * box.h;
+  const unit = box.w / pooled.length;
+  for (const [a, b] of runs(pooled, false)) {
+    ctx.beginPath();
+    ctx.moveTo(box.x + a * unit, fill ? box.y + box.h : yOf(pooled[a]));
+    for (let x = a; x < b; x++) {
+      ctx.lineTo(box.x + x * unit, yOf(pooled[x]));
+      ctx.lineTo(box.x + (x + 1) * unit, yOf(pooled[x]));
+    }
+    if (fill) {
+      ctx.lineTo(box.x + b * unit, box.y + box.h);
+      ctx.closePath();
+      ctx.fillStyle = fill;
+      ctx.fill();
+    }
+    if (stroke) {
+      ctx.strokeStyle = stroke;
+      ctx.lineWidth = width;
+      ctx.setLineDash(dash ?? []);
+      ctx.stroke();
+      ctx.setLineDash([]);
+    }
+  }
+}
+
+/** Hatches the pixels where nothing was recorded, like the picture does. `isGap(x)` decides. */
+export function drawGaps(ctx, box, pixels, isGap, theme) {
+  const unit = box.w / pixels;
+  let start = -1;
+  for (let x = 0; x <= pixels; x++) {
+    const gap = x < pixels && isGap(x);
+    if (gap && start < 0) start = x;
+    if (!gap && start >= 0) {
+      hatch(ctx, box.x + start * unit, box.y, Math.max(1, (x - start) * unit), box.h, theme);
+      start = -1;
+    }
+  }
+}
+
+export function hatch(ctx, x, y, w, h, theme) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(x, y, w, h);
+  ctx.clip();
+  ctx.fillStyle = theme.missing;
+  ctx.fillRect(x, y, w, h);
+  ctx.strokeStyle = theme.missingInk;
+  ctx.lineWidth = 1.4;
+  ctx.beginPath();
+  const k = Math.floor((x + y) / 6) * 6;
+  for (let s = k; s < x + w + y + h + 6; s += 6) {
+    ctx.moveTo(s - y, y);
+    ctx.lineTo(s - y - h, y + h);
+  }
+  ctx.stroke();
+  ctx.restore();
+}

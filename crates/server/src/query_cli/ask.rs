@@ -1,0 +1,90 @@
+//! One question to a node.
+//!
+//! Responsible for: the connection, and errors that name the endpoint and say what to do, or repeat
+//! the node's own words.
+//! Must not: interpret the answer.
+//! Proof: `ask_test.rs`, and `mod_test.rs` against a node in the same process.
+
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
+use keyviz_api::wire::history::{GetMatrixRequest, GetMatrixResponse};
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+
+use super::key_text::inert;
+
+/// 1,024 rows of 10,080 columns are about 100 MB at the very most.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+
+/// Asks the node at `address` (`host:port`).
+///
+/// # Errors
+/// One line: the node cannot be reached, is none, or refuses.
+pub(super) async fn ask(
+    address: &str,
+    request: GetMatrixRequest,
+) -> anyhow::Result<GetMatrixResponse> {
+    let address = address.trim_end_matches('/');
+    let address = address.strip_prefix("http://").unwrap_or(address);
+    let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
+        bail!("--endpoint {} is not host:port, such as 127.0.0.1:50051", inert(address));
+    };
+    let channel = endpoint
+        .connect_timeout(Duration::from_secs(5))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .connect()
+        .await
+        .map_err(|error| unreachable(address, &error))?;
+    let mut client = HistoryServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
+    match client.get_matrix(request).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => Err(refusal(address, &status)),
+    }
+}
+
+fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    anyhow!(
+        "cannot reach a keyviz node at {}: {}. Is `keyviz serve` running, and is this its gRPC \
+         address (see --endpoint)?",
+        inert(address),
+        inert(&innermost(error).to_string()),
+    )
+}
+
+fn refusal(address: &str, status: &Status) -> anyhow::Error {
+    let is_transport = std::error::Error::source(status).is_some();
+    // What tonic makes of a web server's answer.
+    let is_foreign = status.code() == Code::Unimplemented
+        || status.message().starts_with("protocol error")
+        || status.message().contains("grpc-status header missing");
+    match status.code() {
+        _ if is_foreign => anyhow!(
+            "{} answers, but not as a keyviz node ({}). Is this its gRPC address (see --endpoint), \
+             not its HTTP one?",
+            inert(address),
+            inert(status.message()),
+        ),
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled if is_transport => {
+            anyhow!(
+                "the connection to {} broke before an answer came: {}. Is this a keyviz node's \
+                 gRPC address (see --endpoint), and is the node still running?",
+                inert(address),
+                inert(&innermost(status).to_string()),
+            )
+        }
+        _ => anyhow!("{}", inert(status.message())),
+    }
+}
+
+fn innermost<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
+#[cfg(test)]
+#[path = "ask_test.rs"]
+mod ask_test;

@@ -1,0 +1,109 @@
+//! `keyviz serve`: binds both ports, opens the recorder behind them, and stops in order.
+//!
+//! The ports are open (and say "starting") while the WAL is replayed. On SIGTERM or SIGINT: no more
+//! connections, open streams are ended, the last window is persisted, the process ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use keyviz_api::ambient::SystemClock;
+use keyviz_lineage::Clock;
+use keyviz_replica::{Recorder, RecorderConfig};
+use keyviz_wal::SyncPolicy;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{ServeConfig, WalSync};
+use crate::node::Node;
+use crate::{grpc, http};
+
+/// How long open requests may take after a stop was asked for.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = SystemClock::shared();
+    let grpc_listener = bind("grpc", config.grpc).await?;
+    let http_listener = bind("http", config.http).await?;
+    let (grpc_address, http_address) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
+    let node = Node::new(Arc::clone(&clock), config.step);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let mut servers = tokio::task::JoinSet::new();
+    let (health_sender, health) = tokio::sync::oneshot::channel();
+    let health_sender = std::sync::Mutex::new(Some(health_sender));
+    let max_message_bytes = config.max_message_bytes;
+    servers.spawn(grpc::serve(
+        Arc::clone(&node),
+        grpc_listener,
+        max_message_bytes,
+        move |reporter| {
+            let sender = health_sender.lock().ok().and_then(|mut sender| sender.take());
+            // The receiver lives until the recorder is open.
+            let _ = sender.map(|sender| sender.send(reporter));
+        },
+    ));
+    servers.spawn(http::serve(Arc::clone(&node), http_listener, max_message_bytes));
+
+    let opening = {
+        let (node, config) = (Arc::clone(&node), recorder_config(&config));
+        tokio::task::spawn_blocking(move || Recorder::open(config, clock, &node.progress))
+    };
+    let recorder = Arc::new(opening.await.context("opening the recorder")??);
+    node.set_recorder(Arc::clone(&recorder));
+    if let Ok(reporter) = health.await {
+        reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    }
+    announce(&config, grpc_address, http_address);
+
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        Some(ended) = servers.join_next() => {
+            node.stop();
+            recorder.stop();
+            return ended.context("a server task")?.context("a port failed");
+        }
+    }
+    node.stop();
+    let drained =
+        tokio::time::timeout(STOP_DEADLINE, async { while servers.join_next().await.is_some() {} })
+            .await;
+    if drained.is_err() {
+        tracing::warn!("requests were still open after {STOP_DEADLINE:?}; they are cut off");
+    }
+    tokio::task::spawn_blocking(move || recorder.stop())
+        .await
+        .context("persisting the last window")?;
+    tracing::info!("stopped; the last window is persisted");
+    Ok(())
+}
+
+async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("--{flag} {address}: cannot listen there; is another process using the port? Choose another"))
+}
+
+fn recorder_config(config: &ServeConfig) -> RecorderConfig {
+    RecorderConfig {
+        retention_ms: u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX),
+        persist_interval_ms: config.persist_interval.as_millis() as u64,
+        wal_max_bytes: config.wal_max_bytes,
+        default_step: config.step,
+        wal_sync: match config.wal_sync {
+            WalSync::EveryColumn => SyncPolicy::EveryRecord,
+            WalSync::Os => SyncPolicy::Os,
+        },
+        ..RecorderConfig::new(&config.data_dir)
+    }
+}
+
+/// Tells people and scripts where the node is, on stdout.
+#[allow(clippy::print_stdout)]
+fn announce(config: &ServeConfig, grpc: SocketAddr, http: SocketAddr) {
+    println!("keyviz ready: page http://{http}/ grpc {grpc} data {}", config.data_dir.display());
+    tracing::info!(%grpc, %http, data_dir = %config.data_dir.display(), "ready");
+}

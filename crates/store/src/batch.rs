@@ -1,0 +1,61 @@
+//! A batch of writes: all or nothing, synced before it returns.
+//!
+//! `rocksdb::WriteBatch` is consumed by a write, so the operations are kept here and a failed commit
+//! can be tried again.
+
+use keyviz_codec::Key;
+use keyviz_codec::marks::Mark;
+use keyviz_lineage::GroupId;
+use rocksdb::{WriteBatch, WriteOptions};
+
+use crate::{Store, StoreError};
+
+/// Writes that belong together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    operations: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Batch {
+    /// Stores an encoded value.
+    pub fn put(&mut self, group: GroupId, key: &Key, value: Vec<u8>) {
+        self.operations.push((key.encode(group), Some(value)));
+    }
+
+    /// Stores a mark.
+    pub fn put_mark(&mut self, group: GroupId, key: &Key, mark: &impl Mark) {
+        self.put(group, key, mark.encode());
+    }
+
+    /// Removes a key.
+    pub fn delete(&mut self, group: GroupId, key: &Key) {
+        self.operations.push((key.encode(group), None));
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.operations.is_empty()
+    }
+}
+
+impl Store {
+    /// Writes a batch: RocksDB's own WAL on, synced, and refused at once where RocksDB would stall
+    /// (a full disk must not hang the caller).
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]; the batch may be tried again, every key is written whole.
+    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        let family = self.family();
+        let mut writes = WriteBatch::default();
+        for (key, value) in &batch.operations {
+            match value {
+                Some(value) => writes.put_cf(family, key, value),
+                None => writes.delete_cf(family, key),
+            }
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        options.set_no_slowdown(true);
+        self.db.write_opt(writes, &options).map_err(|source| StoreError::Write { source })
+    }
+}

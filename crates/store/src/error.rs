@@ -1,0 +1,44 @@
+//! Why the store could not do something. Every message names the key, file or folder, the reason,
+//! and what to do.
+
+use std::path::PathBuf;
+
+use keyviz_codec::CodecError;
+use keyviz_lineage::GroupId;
+use thiserror::Error;
+
+/// A failure of the store.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // the messages name the fields
+pub enum StoreError {
+    #[error("data folder {path}: {source}; check that it exists, is writable and has space")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error(
+        "data folder {path} is in use by another keyviz process; stop it, or choose another --data-dir"
+    )]
+    Locked { path: PathBuf },
+    #[error(
+        "data folder {path} is not keyviz's: it holds {found:?}; choose an empty or new folder"
+    )]
+    Foreign { path: PathBuf, found: String },
+    #[error(
+        "data folder {path} has schema version {found}, this build knows up to {known}; upgrade keyviz. Nothing was changed"
+    )]
+    NewerSchema { path: PathBuf, found: u64, known: u64 },
+    #[error(
+        "cannot open RocksDB in {path}: {source}; if a file is damaged, move the folder aside or restore a backup (nothing was changed)"
+    )]
+    Open { path: PathBuf, source: rocksdb::Error },
+    #[error(
+        "RocksDB refused a write: {source}; free disk space or check the device. What was acknowledged is still held by the WAL"
+    )]
+    Write { source: rocksdb::Error },
+    #[error("RocksDB failed to read {key} of group {group}: {source}")]
+    Read { group: GroupId, key: String, source: rocksdb::Error },
+    #[error("{key} of group {group}: {source}")]
+    Damaged { group: GroupId, key: String, source: CodecError },
+    #[error(
+        "{key} of group {group} is not in the catalogue of keys; was it written by a newer keyviz?"
+    )]
+    UnknownKey { group: GroupId, key: String },
+}

@@ -1,0 +1,112 @@
+use keyviz_codec::marks::{Applied, Mark};
+use keyviz_codec::{CellEntry, Contributor, HourBlocks, Key};
+use keyviz_lineage::{Counts, Flags, HOUR_MS, Step};
+use uuid::Uuid;
+
+use crate::retention::Retention;
+use crate::{Batch, DataDir, History, Store, StoreError, StoreOptions};
+
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+fn open(path: &std::path::Path, retention_ms: u64) -> Store {
+    Store::open(path, StoreOptions { retention: Retention::new(retention_ms) }).unwrap()
+}
+
+fn block(value: u64) -> HourBlocks {
+    let mut hour = HourBlocks::default();
+    let counts = Counts { reads: value, ..Counts::default() };
+    let who = Contributor { node: "n".into(), term: 0 };
+    hour.block_mut(Step::MINUTE).add(&who, CellEntry { index: 1, counts, flags: Flags::NONE });
+    hour
+}
+
+#[test]
+fn a_second_process_is_kept_out_and_a_foreign_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = DataDir::lock(folder.path()).unwrap();
+    assert!(matches!(DataDir::lock(folder.path()), Err(StoreError::Locked { .. })));
+    drop(held);
+    assert!(DataDir::lock(folder.path()).is_ok());
+    std::fs::write(folder.path().join("photos.zip"), b"x").unwrap();
+    let refused = DataDir::lock(folder.path()).unwrap_err().to_string();
+    assert!(refused.contains("photos.zip"), "{refused}");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), DAY_MS);
+    let mut batch = Batch::default();
+    batch.put_mark(0, &Key::Schema, &99u64);
+    store.commit(&batch).unwrap();
+    drop(store);
+    let options = StoreOptions { retention: Retention::new(DAY_MS) };
+    let refused = Store::open(folder.path(), options.clone()).unwrap_err();
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, .. }));
+    assert!(matches!(
+        Store::open(folder.path(), options),
+        Err(StoreError::NewerSchema { found: 99, .. })
+    ));
+}
+
+#[test]
+fn groups_never_see_each_others_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), DAY_MS);
+    let lineage = Uuid::from_u128(1);
+    let mut batch = Batch::default();
+    for group in [1, 2, u64::MAX] {
+        batch.put(group, &Key::Range { lineage, hour: 5 }, block(group).encode());
+        batch.put_mark(group, &Key::Applied, &Applied { index: group, wal_sequence: 0 });
+    }
+    store.commit(&batch).unwrap();
+    let view = store.view(5 * HOUR_MS);
+    assert_eq!(view.groups().unwrap().into_iter().collect::<Vec<_>>(), [1, 2, u64::MAX]);
+    for group in [1, 2, u64::MAX] {
+        let found = view.blocks(group, lineage, 0..=9);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].1.as_ref().unwrap(), &block(group));
+        assert_eq!(view.applied(group).unwrap().index, group);
+    }
+}
+
+#[test]
+fn what_is_damaged_is_named_and_the_rest_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), DAY_MS);
+    let lineage = Uuid::from_u128(1);
+    let mut batch = Batch::default();
+    for hour in 4..7 {
+        batch.put(1, &Key::Range { lineage, hour }, block(hour).encode());
+    }
+    let mut spoiled = block(5).encode();
+    spoiled[3] ^= 1;
+    batch.put(1, &Key::Range { lineage, hour: 5 }, spoiled);
+    store.commit(&batch).unwrap();
+    let found = store.view(7 * HOUR_MS).blocks(1, lineage, 0..=9);
+    assert_eq!(found.iter().filter(|(_, block)| block.is_ok()).count(), 2);
+    let error = found[1].1.as_ref().unwrap_err().to_string();
+    assert!(error.contains(&format!("!admin|keyviz|range|{lineage}|5 of group 1")), "{error}");
+}
+
+#[test]
+fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), DAY_MS);
+    let lineage = Uuid::from_u128(1);
+    let mut batch = Batch::default();
+    for hour in 0..48 {
+        batch.put(1, &Key::Range { lineage, hour }, block(hour).encode());
+    }
+    store.commit(&batch).unwrap();
+    let hours_at = |now_hour: u64| store.view(now_hour * HOUR_MS).blocks(1, lineage, 0..=99).len();
+    assert_eq!((hours_at(24), hours_at(30), hours_at(48)), (48, 42, 24));
+    store.flush().unwrap();
+    store.compact();
+    assert_eq!(store.retention().dropped(), 0, "nothing goes before GC is allowed");
+    store.retention().allow_gc_at(48 * HOUR_MS);
+    store.compact();
+    assert_eq!(store.retention().dropped(), 24);
+    assert_eq!(hours_at(24), 24, "gone from disk, not only hidden");
+    assert_eq!(u64::decode(&1u64.encode()), Ok(1));
+}

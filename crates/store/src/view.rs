@@ -1,0 +1,328 @@
+//! Consistent reads: everything a [`View`] returns is of one instant.
+//!
+//! Invariants: T2, T3 of the crate; iterators live no longer than one call, and their status is
+//! checked at the end.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::{CodecError, Coverage, HourBlocks, Key, key_layout, lineage_record};
+use keyviz_lineage::{GroupId, Hlc, LineageId, LineageRecord, SourceId, Step};
+use rocksdb::{ReadOptions, Snapshot};
+
+use crate::{Store, StoreError};
+
+/// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
+/// hour over it (`keyviz_replica`).
+pub trait History {
+    /// Wall time of the view, Unix milliseconds.
+    fn now_ms(&self) -> u64;
+    /// The oldest instant that is retained.
+    fn oldest_ms(&self) -> u64;
+    /// The step of an answer over a span in which nothing was recorded.
+    fn default_step(&self) -> Step {
+        Step::MINUTE
+    }
+    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place.
+    fn blocks(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<HourBlocks, StoreError>)>;
+    /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
+    fn coverage(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<Coverage, StoreError>)>;
+    /// From when to when each node is expected in a group.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError>;
+}
+
+/// The store at one instant.
+pub struct View<'a> {
+    store: &'a Store,
+    snapshot: Snapshot<'a>,
+    now_ms: u64,
+    oldest_hour: u64,
+}
+
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("now_ms", &self.now_ms).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// The store as it is now; `now_ms` decides what has expired.
+    pub fn view(&self, now_ms: u64) -> View<'_> {
+        let oldest_hour = self.retention.first_hour_at(now_ms);
+        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest_hour }
+    }
+}
+
+type Pair = (Vec<u8>, Vec<u8>);
+
+impl View<'_> {
+    fn get<T>(
+        &self,
+        group: GroupId,
+        key: &Key,
+        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
+    ) -> Result<Option<T>, StoreError> {
+        let read = self.snapshot.get_cf(self.store.family(), key.encode(group));
+        let value =
+            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })?;
+        value.map(|value| decode(&value).map_err(|source| damaged(group, key, source))).transpose()
+    }
+
+    /// Every pair from `first` up to (not including) `end`.
+    fn scan(&self, first: Vec<u8>, end: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(first);
+        options.set_iterate_upper_bound(end);
+        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+        let mut pairs = Vec::new();
+        cursor.seek_to_first();
+        while let Some((key, value)) = cursor.item() {
+            pairs.push((key.to_vec(), value.to_vec()));
+            cursor.next();
+        }
+        cursor.status().map_err(|source| StoreError::Read {
+            group: 0,
+            key: "a scan".to_owned(),
+            source,
+        })?;
+        Ok(pairs)
+    }
+
+    /// How far a group has come.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn applied(&self, group: GroupId) -> Result<Applied, StoreError> {
+        Ok(self.get(group, &Key::Applied, Applied::decode)?.unwrap_or_default())
+    }
+
+    /// The stored blocks of one lineage-hour, whatever its age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn block(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hour: u64,
+    ) -> Result<Option<HourBlocks>, StoreError> {
+        self.get(group, &Key::Range { lineage, hour }, HourBlocks::decode)
+    }
+
+    /// The stored bytes of a key, decodable or not.
+    ///
+    /// # Errors
+    /// A read failure, naming the key.
+    pub fn raw(&self, group: GroupId, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(group, key, |value| Ok(value.to_vec()))
+    }
+
+    /// The stored coverage of one hour, whatever its age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn coverage_of(&self, group: GroupId, hour: u64) -> Result<Option<Coverage>, StoreError> {
+        self.get(group, &Key::Coverage { hour }, Coverage::decode)
+    }
+
+    /// The stored mark of one expected source.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn member(&self, group: GroupId, node: &str) -> Result<Option<Member>, StoreError> {
+        self.get(group, &Key::Member { node: node.to_owned() }, Member::decode)
+    }
+
+    /// No HLC above this was issued.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn hlc(&self) -> Result<Hlc, StoreError> {
+        Ok(Hlc(self.get(key_layout::NODE_GROUP, &Key::Hlc, u64::decode)?.unwrap_or(0)))
+    }
+
+    /// Every group that has keys, but the node's own.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
+        let mut groups = BTreeSet::new();
+        let mut cursor =
+            self.snapshot.raw_iterator_cf_opt(self.store.family(), ReadOptions::default());
+        let mut next = key_layout::NODE_GROUP + 1;
+        loop {
+            cursor.seek(next.to_be_bytes());
+            let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied()) else {
+                break;
+            };
+            let group = GroupId::from_be_bytes(group);
+            groups.insert(group);
+            match group.checked_add(1) {
+                Some(after) => next = after,
+                None => break,
+            }
+        }
+        cursor.status().map_err(|source| StoreError::Read {
+            group: 0,
+            key: "the groups".to_owned(),
+            source,
+        })?;
+        Ok(groups)
+    }
+
+    /// Every lineage record of a group. A damaged one is an error in its place.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn lineage_records(
+        &self,
+        group: GroupId,
+    ) -> Result<Vec<Result<LineageRecord, StoreError>>, StoreError> {
+        let pairs = self.scan_prefix(key_layout::prefix::lineage(group))?;
+        Ok(pairs
+            .into_iter()
+            .map(|(key, value)| {
+                lineage_record::decode(&value).map_err(|source| damaged_physical(&key, source))
+            })
+            .collect())
+    }
+
+    /// Every boot of a source that this node has heard.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn boot_marks(&self) -> Result<Vec<(SourceId, BootMark)>, StoreError> {
+        let mut marks = Vec::new();
+        for (key, value) in self.scan_prefix(key_layout::prefix::boot())? {
+            let mark = BootMark::decode(&value).map_err(|source| damaged_physical(&key, source))?;
+            if let Some((_, Key::Boot { boot, node })) = Key::parse(&key) {
+                marks.push((SourceId { node, boot }, mark));
+            }
+        }
+        Ok(marks)
+    }
+
+    /// The changes of leader in `[from_ms, to_ms)`, oldest first.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn leader_events(
+        &self,
+        group: GroupId,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> Result<Vec<(Hlc, LeaderEvent)>, StoreError> {
+        let from_ms = from_ms.max(self.oldest_hour * keyviz_lineage::HOUR_MS);
+        let first = Key::Event { hlc: Hlc::new(from_ms, 0) }.encode(group);
+        let end = Key::Event { hlc: Hlc::new(to_ms, 0) }.encode(group);
+        let mut events = Vec::new();
+        if from_ms >= to_ms {
+            return Ok(events);
+        }
+        for (key, value) in self.scan(first, end)? {
+            let event =
+                LeaderEvent::decode(&value).map_err(|source| damaged_physical(&key, source))?;
+            if let Some((_, Key::Event { hlc })) = Key::parse(&key) {
+                events.push((hlc, event));
+            }
+        }
+        Ok(events)
+    }
+
+    fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
+        let mut end = prefix.clone();
+        // Every prefix of the catalogue ends in '|', which has a successor.
+        if let Some(last) = end.last_mut() {
+            *last += 1;
+        }
+        self.scan(prefix, end)
+    }
+
+    fn hours<T>(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+        key_of: impl Fn(u64) -> Key,
+        decode: impl Fn(&[u8]) -> Result<T, CodecError>,
+    ) -> Vec<(u64, Result<T, StoreError>)> {
+        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        if from > to {
+            return Vec::new();
+        }
+        let mut end = key_of(to).encode(group);
+        end.push(0);
+        let pairs = match self.scan(key_of(from).encode(group), end) {
+            Ok(pairs) => pairs,
+            Err(error) => return vec![(from, Err(error))],
+        };
+        pairs
+            .into_iter()
+            .filter_map(|(key, value)| {
+                let hour = Key::parse(&key)?.1.expiry_hour()?;
+                Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
+            })
+            .collect()
+    }
+}
+
+impl History for View<'_> {
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn oldest_ms(&self) -> u64 {
+        self.oldest_hour * keyviz_lineage::HOUR_MS
+    }
+
+    fn blocks(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
+        self.hours(group, hours, |hour| Key::Range { lineage, hour }, HourBlocks::decode)
+    }
+
+    fn coverage(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<Coverage, StoreError>)> {
+        self.hours(group, hours, |hour| Key::Coverage { hour }, Coverage::decode)
+    }
+
+    fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
+        let mut members = Vec::new();
+        for (key, value) in self.scan_prefix(key_layout::prefix::member(group))? {
+            let member = Member::decode(&value).map_err(|source| damaged_physical(&key, source))?;
+            if let Some((_, Key::Member { node })) = Key::parse(&key) {
+                members.push((node, member));
+            }
+        }
+        Ok(members)
+    }
+}
+
+fn damaged(group: GroupId, key: &Key, source: CodecError) -> StoreError {
+    StoreError::Damaged { group, key: key.to_string(), source }
+}
+
+fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
+    match Key::parse(physical) {
+        Some((group, key)) => damaged(group, &key, source),
+        None => StoreError::Damaged { group: 0, key: physical.escape_ascii().to_string(), source },
+    }
+}

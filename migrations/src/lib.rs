@@ -1,0 +1,35 @@
+//! Numbered manifests of every schema version that a data folder may have.
+//!
+//! A manifest says what changed; the steps that carry a folder from one version to the next live in
+//! `keyviz-store`. Must not: touch a folder.
+
+/// One schema version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The version, from 1, without gaps.
+    pub version: u64,
+    /// What a folder of this version holds that the one before did not.
+    pub summary: &'static str,
+}
+
+/// Every version, oldest first.
+pub const MANIFESTS: &[Manifest] = &[Manifest {
+    version: 1,
+    summary: "column family `keyviz`: range blocks v1, coverage v1, lineage records v1, events v1, marks v1",
+}];
+
+/// The version that this build writes.
+pub const CURRENT: u64 = MANIFESTS[MANIFESTS.len() - 1].version;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one() {
+        for (index, manifest) in MANIFESTS.iter().enumerate() {
+            assert_eq!(manifest.version, index as u64 + 1);
+            assert!(!manifest.summary.is_empty());
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What the tests of real processes share.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`process`] | finds the binaries; starts, signals and kills them |
+//! | [`http`] | a blocking HTTP/1.1 client |
+//! | [`resp`] | a pipelining RESP2 client |
+//! | [`traffic`] | load on a host, with a count of its own |
+//! | [`ledger`] | what a host says it counted |
+//! | [`matrix`] | what a node says it recorded, and the comparison of the two |
+//! | [`columns`] | columns posted by hand |
+//! | [`rng`] | reproducible randomness |
+//!
+//! Responsible for: talking to the binaries as strangers do, over their sockets and files.
+//! Must not: use a crate of this workspace (a shared mistake would hide itself).
+//! Everything here panics with a message when something is not as it should be: it is test code.
+
+// Test code: it panics on purpose and asks the machine's clock.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+pub mod columns;
+pub mod http;
+pub mod ledger;
+pub mod matrix;
+pub mod process;
+pub mod resp;
+pub mod rng;
+pub mod traffic;
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// Unix milliseconds by the machine's clock.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// Asks `question` every 20 ms until it answers, and panics with `what` after `limit`.
+pub fn wait_for<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = question() {
+            return answer;
+        }
+        assert!(started.elapsed() < limit, "waited {limit:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Says on the test's output why it proves nothing here.
+pub fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
+
+/// The number in environment variable `name`, or `default`.
+pub fn number_from_env(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Err(_) => default,
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}: use a whole number")),
+    }
+}

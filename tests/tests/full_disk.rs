@@ -1,0 +1,249 @@
+//! Property: a full disk is said clearly, the process stays up, nothing that was acknowledged is
+//! lost, and work goes on by itself once there is space.
+//!
+//! The data folder lies on a small tmpfs of its own. Mounting one needs root; without it these
+//! tests say so and prove nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)] // tests
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use keyviz_tests::columns::Poster;
+use keyviz_tests::http;
+use keyviz_tests::process::{Node, NodeSpec};
+use keyviz_tests::{now_ms, skipped};
+use tempfile::TempDir;
+
+/// RocksDB reserves space ahead for its log when it opens. On the first disk it gets it, so that the
+/// write-ahead log alone meets the end of the disk; on the second it starts with little left, and
+/// both do.
+const DISKS: [Disk; 2] =
+    [Disk { size_mib: 160, left_at_start_mib: 160 }, Disk { size_mib: 60, left_at_start_mib: 8 }];
+/// From free space to the first column that is taken.
+const RECOVERY: Duration = Duration::from_secs(15);
+const ROWS: u64 = 200;
+
+#[derive(Clone, Copy, Debug)]
+struct Disk {
+    size_mib: u64,
+    left_at_start_mib: u64,
+}
+
+/// A tmpfs of its own, unmounted when dropped.
+struct SmallDisk {
+    path: PathBuf,
+    is_tight: bool,
+    _folder: TempDir,
+}
+
+impl SmallDisk {
+    fn mount(disk: Disk) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        std::fs::create_dir(&path).unwrap();
+        let size = format!("size={}m", disk.size_mib);
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "keyviz-test"])
+            .arg(&path)
+            .output();
+        let taken_mib = disk.size_mib - disk.left_at_start_mib;
+        match mounted {
+            Ok(output) if output.status.success() => {
+                let disk = Self { path, is_tight: taken_mib > 0, _folder: folder };
+                std::fs::write(disk.filler(), vec![0xee; (taken_mib << 20) as usize]).unwrap();
+                Some(disk)
+            }
+            Ok(output) => {
+                skipped(&format!(
+                    "mounting a tmpfs is not permitted: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                ));
+                None
+            }
+            Err(error) => {
+                skipped(&format!("there is no mount: {error}"));
+                None
+            }
+        }
+    }
+
+    fn filler(&self) -> PathBuf {
+        // Beside the data folder, on the same disk.
+        self.path.join("filler")
+    }
+
+    /// Takes every byte that is left.
+    fn fill(&self) {
+        let mut file = File::options().create(true).append(true).open(self.filler()).unwrap();
+        for chunk in [1 << 20, 4_096, 1] {
+            let bytes = vec![0xee; chunk];
+            while file.write_all(&bytes).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that is being killed may still hold a file.
+        let _ = Command::new("umount").arg("-l").arg(&self.path).output();
+    }
+}
+
+fn on(disk: &SmallDisk, log_folder: &Path) -> (NodeSpec, Node, Poster) {
+    let mut spec =
+        NodeSpec::new(log_folder).with("--persist-interval=1s").with("--wal-max-bytes=8MiB");
+    spec.data_dir = disk.path.join("node");
+    let node = spec.start();
+    (spec, node, Poster::new("poster", now_ms() / 1_000 * 1_000 - 1_800_000))
+}
+
+/// Posts until a column is refused for want of space; that one is not acknowledged.
+fn post_until_full(node: &Node, poster: &mut Poster) -> String {
+    let started = Instant::now();
+    loop {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "a full disk takes columns without end"
+        );
+        let column = poster.column(ROWS);
+        let answer = Poster::post(&node.http, &column).unwrap();
+        if answer.status == 200 {
+            poster.acknowledge(&column);
+        } else {
+            return answer.refusal(503, "unavailable");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers_without_a_restart() {
+    for disk in DISKS {
+        eprintln!("{disk:?}");
+        let Some(disk) = SmallDisk::mount(disk) else { return };
+        refuses_and_recovers(&disk);
+    }
+}
+
+fn refuses_and_recovers(disk: &SmallDisk) {
+    let logs = tempfile::tempdir().unwrap();
+    let (spec, node, mut poster) = on(disk, logs.path());
+    for _ in 0..20 {
+        poster.post_next(&node.http, ROWS);
+    }
+    for round in 1..=2 {
+        disk.fill();
+        let message = post_until_full(&node, &mut poster);
+        assert!(message.contains("space"), "it says what is wrong: {message:?}");
+        // Several checkpoints fail meanwhile.
+        for _ in 0..10 {
+            let column = poster.column(ROWS);
+            let answer = Poster::post(&node.http, &column).unwrap();
+            match answer.status {
+                200 => poster.acknowledge(&column),
+                _ => drop(answer.refusal(503, "unavailable")),
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        assert_eq!(http::get(&node.http, "/healthz").status, 200, "it lives");
+        assert_eq!(poster.differences(&node.http), None, "round {round}: while the disk is full");
+
+        disk.free();
+        let started = Instant::now();
+        poster.post_until_taken(&node.http, ROWS, RECOVERY);
+        eprintln!(
+            "round {round}: {} columns acknowledged, taken again {:.1} s after there was space ({message})",
+            poster.sequence - 1,
+            started.elapsed().as_secs_f64()
+        );
+        for _ in 0..10 {
+            poster.post_next(&node.http, ROWS);
+        }
+        assert_eq!(poster.differences(&node.http), None, "round {round}: with space again");
+    }
+    let failures = node.metric("keyviz_persist_failures_total");
+    assert!(!disk.is_tight || failures > 0, "the store met the end of the disk, too");
+    eprintln!("{failures} checkpoints failed meanwhile");
+    // They work again, too.
+    let before = node.metric("keyviz_persist_batches_total");
+    poster.post_next(&node.http, ROWS);
+    keyviz_tests::wait_for("a checkpoint", RECOVERY, || {
+        (node.metric("keyviz_persist_batches_total") > before).then_some(())
+    });
+    keyviz_tests::wait_for("readiness", RECOVERY, || {
+        (http::get(&node.http, "/readyz").status == 200).then_some(())
+    });
+
+    node.process.kill();
+    let node = spec.start();
+    assert_eq!(poster.differences(&node.http), None, "after SIGKILL");
+    poster.post_next(&node.http, ROWS);
+    assert_eq!(poster.differences(&node.http), None);
+    spec.assert_no_panic();
+}
+
+#[test]
+fn a_kill_on_a_full_disk_loses_nothing() {
+    for disk in DISKS {
+        let Some(disk) = SmallDisk::mount(disk) else { return };
+        is_killed_when_full(&disk);
+    }
+}
+
+fn is_killed_when_full(disk: &SmallDisk) {
+    let logs = tempfile::tempdir().unwrap();
+    let (spec, node, mut poster) = on(disk, logs.path());
+    for _ in 0..20 {
+        poster.post_next(&node.http, ROWS);
+    }
+    disk.fill();
+    post_until_full(&node, &mut poster);
+    std::thread::sleep(Duration::from_millis(1_500));
+    node.process.kill();
+    // It may start, or say why it cannot; it must not harm what is there.
+    match spec.try_start() {
+        Ok(node) => {
+            assert_eq!(poster.differences(&node.http), None, "started on the full disk");
+            node.process.kill();
+        }
+        Err(mut process) => {
+            assert_eq!(process.wait().code(), Some(1));
+            let text = spec.log_text();
+            let last = text.lines().next_back().unwrap_or("");
+            assert!(last.starts_with("keyviz: ") && last.contains("space"), "{last}");
+            assert!(last.contains(spec.data_dir.to_str().unwrap()), "{last}");
+        }
+    }
+    disk.free();
+    let node = spec.start();
+    assert_eq!(poster.differences(&node.http), None, "with space again");
+    poster.post_until_taken(&node.http, ROWS, RECOVERY);
+    assert_eq!(poster.differences(&node.http), None);
+    spec.assert_no_panic();
+}
+
+#[test]
+fn readiness_says_that_the_store_takes_no_writes() {
+    let [_, tight] = DISKS;
+    let Some(disk) = SmallDisk::mount(tight) else { return };
+    let logs = tempfile::tempdir().unwrap();
+    let (_spec, node, mut poster) = on(&disk, logs.path());
+    for _ in 0..20 {
+        poster.post_next(&node.http, ROWS);
+    }
+    disk.fill();
+    post_until_full(&node, &mut poster);
+    keyviz_tests::wait_for("a checkpoint that fails", RECOVERY, || {
+        (node.metric("keyviz_persist_failures_total") > 1).then_some(())
+    });
+    let answer = http::get(&node.http, "/readyz");
+    assert_eq!(answer.status, 503, "no checkpoint can be written: {}", answer.brief());
+    assert!(answer.text().contains("space"), "{}", answer.brief());
+}
