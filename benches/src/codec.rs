@@ -59,9 +59,10 @@ pub(crate) fn column(rows: u64, window: u64) -> Column {
     }
 }
 
-pub(crate) fn run() {
+pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
     blocks();
     records();
+    Ok(())
 }
 
 fn blocks() {

@@ -6,12 +6,24 @@
 
 mod codec;
 mod observe;
+mod plan;
 mod report;
 mod wal;
 
+/// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    observe::run();
-    codec::run();
-    wal::run()?;
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let benches: [(&str, fn() -> Result<(), Box<dyn std::error::Error>>); 4] =
+        [("observe", observe::run), ("codec", codec::run), ("wal", wal::run), ("plan", plan::run)];
+    if let Some(unknown) = named.iter().find(|name| benches.iter().all(|(known, _)| known != name))
+    {
+        let known: Vec<&str> = benches.iter().map(|(name, _)| *name).collect();
+        return Err(format!("no bench is called {unknown}; there are {}", known.join(", ")).into());
+    }
+    for (name, run) in benches {
+        if named.is_empty() || named.iter().any(|asked| asked == name) {
+            run()?;
+        }
+    }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::report;
 
 const OPERATIONS: u64 = 2_000_000;
 
-pub(crate) fn run() {
+pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
     let sampler = Sampler::new(Step::MINUTE, 0);
     let routes = 10_000u64;
     let mut handle = None;
@@ -67,4 +67,5 @@ pub(crate) fn run() {
         "ms",
         theirs * 1e3,
     );
+    Ok(())
 }

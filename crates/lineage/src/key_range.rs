@@ -4,14 +4,16 @@
 //! with `<` on the raw bytes is one against an end; [`KeyRange`] is the only place that does it.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use thiserror::Error;
 
-/// `[start, end)`; empty start = -inf, empty end = +inf.
+/// `[start, end)`; empty start = -inf, empty end = +inf. Cheap to clone: a key is shared by every range
+/// that was made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyRange {
-    start: Box<[u8]>,
-    end: Box<[u8]>,
+    start: Arc<[u8]>,
+    end: Arc<[u8]>,
 }
 
 /// Why two keys make no range.
@@ -29,12 +31,12 @@ impl KeyRange {
     /// # Errors
     /// [`KeyRangeError::Inverted`] when it holds no key.
     pub fn new(
-        start: impl Into<Box<[u8]>>,
-        end: impl Into<Box<[u8]>>,
+        start: impl Into<Arc<[u8]>>,
+        end: impl Into<Arc<[u8]>>,
     ) -> Result<Self, KeyRangeError> {
         let (start, end) = (start.into(), end.into());
         if !end.is_empty() && start >= end {
-            return Err(KeyRangeError::Inverted { start: start.into(), end: end.into() });
+            return Err(KeyRangeError::Inverted { start: start.to_vec(), end: end.to_vec() });
         }
         Ok(Self { start, end })
     }
@@ -52,6 +54,11 @@ impl KeyRange {
     /// The first key behind the range (empty = +inf).
     pub fn end(&self) -> &[u8] {
         &self.end
+    }
+
+    /// Start and end, to be shared.
+    pub(crate) const fn shared(&self) -> (&Arc<[u8]>, &Arc<[u8]>) {
+        (&self.start, &self.end)
     }
 
     /// The end, or `None` where the range is unbounded.

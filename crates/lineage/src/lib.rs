@@ -22,7 +22,7 @@ pub mod transition;
 pub use clock::Clock;
 pub use column::{Column, ColumnError, Counts, Flags, Row, Series, SourceId};
 pub use entry::Entry;
-pub use graph::{GraphError, LineageGraph};
+pub use graph::{GraphError, LineageGraph, Links, Slot};
 pub use hlc::{Hlc, HlcClock, HlcError};
 pub use id::{LineageId, ProposalId};
 pub use key_range::{KeyRange, KeyRangeError};

@@ -60,15 +60,17 @@ pub(crate) fn coarsen(drafts: Vec<Draft>, totals: &[u128], budget: usize) -> Vec
         }
         left -= 1;
     }
-    drafts.into_iter().flatten().collect()
+    let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
+    for draft in &mut drafts {
+        draft.sources.sort_unstable();
+        draft.sources.dedup();
+    }
+    drafts
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use keyviz_lineage::KeyRange;
-    use uuid::Uuid;
 
     use super::*;
 
@@ -76,8 +78,8 @@ mod tests {
         (0..count)
             .map(|n| {
                 let range = KeyRange::new(vec![n], vec![n + 1]).unwrap();
-                let id = Uuid::from_u128(u128::from(n));
-                Draft { range, members: vec![id], sources: BTreeSet::from([id]), closed: false }
+                let id = u32::from(n);
+                Draft { range, members: vec![id], sources: vec![id], closed: false }
             })
             .collect()
     }

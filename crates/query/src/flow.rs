@@ -8,10 +8,10 @@
 //! Invariant: nothing is lost or made up: the shares of all rows add up to the value (Q1).
 //! Cost: linear in the lineages between source and rows, however often they split and merged.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use keyviz_lineage::{LineageGraph, LineageId, LineageRecord};
+use keyviz_lineage::{LineageGraph, LineageRecord, Slot};
 
 use crate::rows::Draft;
 
@@ -45,15 +45,15 @@ impl Share {
 }
 
 /// The lineages between one source (at 0) and the rows, upstream first. One without branches is a row.
-type Net = Vec<(LineageId, Vec<usize>)>;
+type Net = Vec<(Slot, Vec<usize>)>;
 
 /// Shares sources among the rows of one answer.
 pub(crate) struct Flow<'a> {
     graph: &'a LineageGraph,
     at_ms: u64,
     /// What each row shows, by its lineage.
-    rows: HashMap<LineageId, BTreeSet<LineageId>>,
-    nets: HashMap<LineageId, Rc<Net>>,
+    rows: HashMap<Slot, Vec<Slot>>,
+    nets: HashMap<Slot, Rc<Net>>,
 }
 
 impl<'a> Flow<'a> {
@@ -61,24 +61,24 @@ impl<'a> Flow<'a> {
     pub(crate) fn new(graph: &'a LineageGraph, at_ms: u64, drafts: &[Draft]) -> Self {
         let rows = drafts
             .iter()
-            .flat_map(|draft| draft.members.iter().map(|&id| (id, draft.sources.clone())));
+            .flat_map(|draft| draft.members.iter().map(|&row| (row, draft.sources.clone())));
         Self { graph, at_ms, rows: rows.collect(), nets: HashMap::new() }
     }
 
     /// What of `source` reaches the rows of `members`.
-    pub(crate) fn share(&mut self, source: &LineageRecord, members: &HashSet<LineageId>) -> Share {
-        let net = match self.nets.get(&source.id) {
+    pub(crate) fn share(&mut self, source: Slot, members: &HashSet<Slot>) -> Share {
+        let net = match self.nets.get(&source) {
             Some(net) => Rc::clone(net),
             None => {
                 let net = Rc::new(self.net(source));
-                self.nets.insert(source.id, Rc::clone(&net));
+                self.nets.insert(source, Rc::clone(&net));
                 net
             }
         };
         let mut leads = vec![false; net.len()];
-        for (at, (id, branches)) in net.iter().enumerate().rev() {
-            leads[at] =
-                branches.is_empty() && members.contains(id) || branches.iter().any(|&to| leads[to]);
+        for (at, (slot, branches)) in net.iter().enumerate().rev() {
+            leads[at] = branches.is_empty() && members.contains(slot)
+                || branches.iter().any(|&to| leads[to]);
         }
         let mut share = Share::default();
         let mut place = vec![0; net.len()];
@@ -101,56 +101,75 @@ impl<'a> Flow<'a> {
     /// Towards the instant that the rows are taken at, else (rows that were born and ended since)
     /// away from it; by lineages that overlap the source, else (its keys were dropped and created
     /// anew in between) by any.
-    fn net(&self, source: &LineageRecord) -> Net {
-        let forward = source.valid_from.unix_ms() <= self.at_ms;
+    fn net(&self, source: Slot) -> Net {
+        let Some(record) = self.graph.record(source) else { return Net::new() };
+        let forward = record.valid_from.unix_ms() <= self.at_ms;
         let ways = [(forward, true), (!forward, true), (forward, false), (!forward, false)];
         ways.into_iter()
-            .find_map(|(forward, overlapping)| self.way(source, forward, overlapping))
+            .find_map(|(forward, overlapping)| self.way(source, record, forward, overlapping))
             .unwrap_or_default()
     }
 
-    fn way(&self, source: &LineageRecord, forward: bool, overlapping: bool) -> Option<Net> {
-        let is_row =
-            |id: LineageId| self.rows.get(&id).is_some_and(|shown| shown.contains(&source.id));
-        let next = |here: &LineageRecord| {
-            let ids: Vec<LineageId> = if is_row(here.id) {
-                Vec::new()
-            } else if forward {
-                self.graph.children(here.id).to_vec()
-            } else {
-                here.parents.iter().map(|parent| parent.id).collect()
-            };
-            let records = ids.into_iter().filter_map(|id| self.graph.get(id));
-            let mut next: Vec<_> =
-                records.filter(|r| !overlapping || r.range.overlaps(&source.range)).collect();
-            next.sort_by(|a, b| (a.range.start(), a.id).cmp(&(b.range.start(), b.id)));
-            next
+    fn is_row(&self, source: Slot, slot: Slot) -> bool {
+        self.rows.get(&slot).is_some_and(|shown| shown.binary_search(&source).is_ok())
+    }
+
+    /// Where the value goes from `here`, in key order.
+    fn next(
+        &self,
+        source: Slot,
+        here: Slot,
+        forward: bool,
+        within: &LineageRecord,
+        overlapping: bool,
+    ) -> Vec<Slot> {
+        if self.is_row(source, here) {
+            return Vec::new();
+        }
+        let mut next: Vec<Slot> = match forward {
+            true => self.graph.children_of(here).collect(),
+            false => self.graph.parents_of(here).collect(),
         };
-        let mut seen = HashSet::from([source.id]);
+        let record = |slot: Slot| self.graph.record(slot);
+        next.retain(|&to| {
+            !overlapping || record(to).is_some_and(|to| to.range.overlaps(&within.range))
+        });
+        next.sort_by_key(|&to| record(to).map(|to| (to.range.start(), to.id)));
+        next
+    }
+
+    fn way(
+        &self,
+        source: Slot,
+        record: &LineageRecord,
+        forward: bool,
+        overlapping: bool,
+    ) -> Option<Net> {
+        let next = |here: Slot| self.next(source, here, forward, record, overlapping);
+        let mut seen = HashSet::from([source]);
         let mut order = vec![source];
         let mut done = 0;
         while let Some(&here) = order.get(done) {
-            order.extend(next(here).into_iter().filter(|record| seen.insert(record.id)));
+            order.extend(next(here).into_iter().filter(|&slot| seen.insert(slot)));
             done += 1;
         }
-        // Along the edges births only get later, so that this is upstream first.
-        order.sort_by_key(|record| (record.valid_from, record.id));
+        // A parent's slot is lower than its children's, so that this is upstream first.
+        order.sort_unstable();
         if !forward {
             order.reverse();
         }
-        let mut leads: HashMap<LineageId, bool> = HashMap::new();
-        for record in order.iter().rev() {
-            let found = is_row(record.id)
-                || next(record).iter().any(|to| leads.get(&to.id).is_some_and(|&l| l));
-            leads.insert(record.id, found);
+        let mut leads: HashSet<Slot> = HashSet::new();
+        for &slot in order.iter().rev() {
+            if self.is_row(source, slot) || next(slot).iter().any(|to| leads.contains(to)) {
+                leads.insert(slot);
+            }
         }
-        order.retain(|record| leads.get(&record.id).is_some_and(|&leads| leads));
-        let place: HashMap<LineageId, usize> =
-            order.iter().enumerate().map(|(at, record)| (record.id, at)).collect();
-        let branches = |record: &LineageRecord| {
-            next(record).iter().filter_map(|to| place.get(&to.id).copied()).collect()
-        };
-        (place.get(&source.id) == Some(&0))
-            .then(|| order.iter().map(|record| (record.id, branches(record))).collect())
+        order.retain(|slot| leads.contains(slot));
+        let place: HashMap<Slot, usize> =
+            order.iter().enumerate().map(|(at, &slot)| (slot, at)).collect();
+        let branches =
+            |slot: Slot| next(slot).iter().filter_map(|to| place.get(to).copied()).collect();
+        (place.get(&source) == Some(&0))
+            .then(|| order.iter().map(|&slot| (slot, branches(slot))).collect())
     }
 }

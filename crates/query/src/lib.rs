@@ -1,8 +1,8 @@
 //! Answers time x key range from the stored history and the open hour.
 //!
 //! ```text
-//! MatrixRequest -> span (times, step)  -> rows (who is drawn, coarsened to the budget)
-//!               -> presence (which windows were recorded) -> cells (sources of each row) -> Matrix
+//! MatrixRequest -> question (times, step, who recorded) -> rows (who is drawn) -> coarsen
+//!               -> cells (sources of each row) -> Matrix
 //! ```
 //! Responsible for: the rules of contract section 8: which lineages a row shows, what is counted and
 //! what is only inherited, what an empty cell means.
@@ -19,6 +19,7 @@ mod coarsen;
 mod flow;
 mod matrix;
 mod presence;
+mod question;
 mod rows;
 mod span;
 
@@ -26,7 +27,7 @@ use keyviz_lineage::{Flags, GroupId, KeyRange, LineageId, RouteId, Series, Step}
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use matrix::matrix;
+pub use matrix::{Explained, explain, matrix};
 pub use span::MAX_COLUMNS;
 
 /// Rows of an answer: the default and the most.

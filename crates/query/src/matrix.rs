@@ -1,19 +1,18 @@
 //! The matrix: plans a question, evaluates every row, sums the columns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
-use keyviz_lineage::{
-    Flags, GroupId, HOUR_MS, KeyRange, LineageGraph, LineageId, LineageRecord, Step, unix_hour,
-};
+use keyviz_lineage::{Flags, GroupId, LineageGraph, LineageId, LineageRecord, Slot};
 use keyviz_store::History;
 
 use crate::cells::{self, Recorded};
 use crate::coarsen::coarsen;
 use crate::flow::{Flow, Share};
 use crate::presence::{self, Presence};
-use crate::rows::{self, Draft};
-use crate::span::{self, Span};
+use crate::question::Question;
+use crate::rows::{self, Draft, Drafting};
+use crate::span::Span;
 use crate::{
     CellState, ColumnTotals, Continuity, MAX_LISTED_ROUTES, Matrix, MatrixCell, MatrixRequest,
     MatrixRow, QueryError, virtual_id,
@@ -28,51 +27,38 @@ pub fn matrix(
     graph: &LineageGraph,
     request: &MatrixRequest,
 ) -> Result<Matrix, QueryError> {
-    let mut groups: BTreeSet<GroupId> = graph.records().map(|record| record.group).collect();
-    groups.insert(keyviz_codec::key_layout::NODE_GROUP);
-    let now_ms = history.now_ms();
-    let mut spans = Vec::new();
-    for &group in &groups {
-        spans.extend(history.members(group)?.into_iter().flat_map(|(_, member)| member.spans));
-    }
-    let expected = span::Expected::over(spans);
-    let (from_ms, to_ms) = span::bounds(request, now_ms, history.oldest_ms(), expected)?;
-    // The answer's step, which is not known yet, rounds outwards by no more than this.
-    let coarsest =
-        request.step.unwrap_or_else(|| Step::auto(Step::HOUR, from_ms, to_ms)).ms().max(HOUR_MS);
-    let hours =
-        unix_hour(from_ms.saturating_sub(coarsest))..=unix_hour(to_ms.saturating_add(coarsest));
-    let coverage = presence::read(history, &groups, &hours)?;
-    let mut recorded = presence::recorded_steps(&coverage, from_ms, to_ms);
-    let cut = |recorded: &BTreeSet<Step>| {
-        let silent = BTreeSet::from([history.default_step()]);
-        let units = if recorded.is_empty() { &silent } else { recorded };
-        span::cut((from_ms, to_ms), request.step, units)
-    };
-    let mut span = cut(&recorded)?;
-    loop {
-        // Rounding outwards can take in windows of a further step.
-        let known = recorded.len();
-        recorded.extend(presence::recorded_steps(&coverage, span.from_ms, span.to_ms));
-        if recorded.len() == known {
-            break;
-        }
-        span = cut(&recorded)?;
-    }
-    let damaged = coverage.values().flat_map(|group| &group.damaged);
-    let warnings = damaged
-        .filter(|(hour, _)| span.hours().contains(hour))
-        .map(|(_, error)| error.clone())
-        .collect();
-    let presence = coverage
-        .iter()
-        .map(|(&group, coverage)| (group, presence::of_group(coverage, &span, now_ms)))
-        .collect();
-    let at_ms = rows::instant(request.row_set, &span, to_ms);
-    let mut evaluation = Evaluation::new(history, graph, request, span, presence, at_ms, warnings);
+    let question = Question::read(history, graph, request)?;
+    let mut evaluation = Evaluation::new(history, graph, request, question);
     let drafts = evaluation.drafts();
     let rows = drafts.iter().map(|draft| evaluation.row(draft)).collect();
     Ok(evaluation.finish(rows))
+}
+
+/// How much a question takes, without reading a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// Columns of the answer.
+    pub columns: usize,
+    /// Rows before they are fitted into the budget.
+    pub rows: usize,
+    /// Pairs of a row and a lineage that it shows.
+    pub sources: usize,
+}
+
+/// Plans a question and says how much it takes: which rows, and which lineages they show.
+///
+/// # Errors
+/// See [`QueryError`].
+pub fn explain(
+    history: &dyn History,
+    graph: &LineageGraph,
+    request: &MatrixRequest,
+) -> Result<Explained, QueryError> {
+    let question = Question::read(history, graph, request)?;
+    let evaluation = Evaluation::new(history, graph, request, question);
+    let drafts = evaluation.draft_all();
+    let sources = drafts.iter().map(|draft| draft.sources.len()).sum();
+    Ok(Explained { columns: evaluation.span.columns(), rows: drafts.len(), sources })
 }
 
 struct Evaluation<'a> {
@@ -84,14 +70,14 @@ struct Evaluation<'a> {
     at_ms: Option<u64>,
     warnings: Vec<String>,
     totals: Vec<ColumnTotals>,
-    /// Q1: which row (by its first member) counts a source that lies inside it.
-    owners: HashMap<LineageId, LineageId>,
+    /// Q1: which row (by its first member) counts a source that lies inside it, by the source's slot.
+    owners: Vec<Option<Slot>>,
     flow: Option<Flow<'a>>,
     /// Rows outside the asked range; they take their shares of what the rows inside show too.
     hidden: Vec<Draft>,
-    hidden_members: HashSet<LineageId>,
+    hidden_members: HashSet<Slot>,
     /// Sources that are in `totals` already.
-    summed: HashSet<LineageId>,
+    summed: HashSet<Slot>,
     /// Sums of the row in work, by unit; all zero between rows.
     scratch: Vec<u64>,
 }
@@ -105,6 +91,8 @@ struct RowWork {
     unread: Vec<bool>,
     /// The units that are in `scratch`.
     touched: Vec<usize>,
+    /// Groups that recorded in a column in which their lineage did not live.
+    strays: BTreeMap<usize, BTreeSet<GroupId>>,
 }
 
 /// How a row takes part in a source.
@@ -119,11 +107,9 @@ impl<'a> Evaluation<'a> {
         history: &'a dyn History,
         graph: &'a LineageGraph,
         request: &'a MatrixRequest,
-        span: Span,
-        presence: BTreeMap<GroupId, Presence>,
-        at_ms: Option<u64>,
-        warnings: Vec<String>,
+        question: Question,
     ) -> Self {
+        let Question { span, presence, at_ms, warnings } = question;
         let mut totals = vec![ColumnTotals::default(); span.columns()];
         for of_group in presence.values() {
             for (total, unattributed) in totals.iter_mut().zip(&of_group.unattributed) {
@@ -139,7 +125,7 @@ impl<'a> Evaluation<'a> {
             at_ms,
             warnings,
             totals,
-            owners: HashMap::new(),
+            owners: Vec::new(),
             flow: None,
             hidden: Vec::new(),
             hidden_members: HashSet::new(),
@@ -148,18 +134,32 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    /// The rows, fitted into the budget.
-    fn drafts(&mut self) -> Vec<Draft> {
-        let series = self.request.series;
+    /// Every row that the question needs, not yet fitted.
+    fn draft_all(&self) -> Vec<Draft> {
         let had_traffic = |record: &LineageRecord| {
             // Damage is reported when the row is evaluated.
-            !cells::read(self.history, record, series, &self.span, &mut Vec::new()).is_empty()
+            let warnings = &mut Vec::new();
+            !cells::read(self.history, record, self.request.series, &self.span, warnings).is_empty()
         };
-        // Shares do not depend on what else is asked for: they are cut among all rows there are.
-        let apportions = self.at_ms.filter(|_| self.request.continuity == Continuity::Apportion);
-        let range = apportions.map_or_else(|| self.request.range.clone(), |_| KeyRange::all());
-        let all = rows::draft(self.graph, &range, &self.span, self.at_ms, &had_traffic);
-        self.flow = apportions.map(|at_ms| Flow::new(self.graph, at_ms, &all));
+        let (graph, span, at_ms) = (self.graph, &self.span, self.at_ms);
+        let drafting = Drafting { graph, span, at_ms, had_traffic: &had_traffic };
+        // A share does not depend on what else is asked for: it is cut among all rows that show the
+        // source.
+        match self.apportions() {
+            Some(_) => drafting.draft(&drafting.closure(&self.request.range)),
+            None => drafting.draft(&self.request.range),
+        }
+    }
+
+    /// The instant that values are apportioned as of, if they are.
+    fn apportions(&self) -> Option<u64> {
+        self.at_ms.filter(|_| self.request.continuity == Continuity::Apportion)
+    }
+
+    /// The rows, fitted into the budget.
+    fn drafts(&mut self) -> Vec<Draft> {
+        let all = self.draft_all();
+        self.flow = self.apportions().map(|at_ms| Flow::new(self.graph, at_ms, &all));
         let (drafts, hidden) =
             all.into_iter().partition(|draft| draft.range.overlaps(&self.request.range));
         self.hidden = hidden;
@@ -179,8 +179,9 @@ impl<'a> Evaluation<'a> {
     /// What a row counts over the whole span.
     fn counted(&mut self, draft: &Draft) -> u128 {
         let mut sum = 0;
-        for record in draft.sources.iter().filter_map(|&id| self.graph.get(id)) {
-            let share = match self.take(draft, record) {
+        for &source in &draft.sources {
+            let Some(record) = self.graph.record(source) else { continue };
+            let share = match self.take(draft, source) {
                 Take::Counted => None,
                 Take::Inherited => continue,
                 Take::Apportioned(share) => Some(share),
@@ -200,19 +201,31 @@ impl<'a> Evaluation<'a> {
     /// Q1: a row counts its own lineages; a source inside several (overlapping) rows is counted by
     /// the first.
     fn assign(&mut self, drafts: &[Draft]) {
-        self.owners.clear();
+        self.owners = vec![None; self.graph.slots() as usize];
         let mut all: Vec<&Draft> = drafts.iter().chain(&self.hidden).collect();
-        all.sort_by(|a, b| (a.range.start(), &a.members).cmp(&(b.range.start(), &b.members)));
+        all.sort_by(|a, b| self.order(a).cmp(&self.order(b)));
         for draft in &all {
-            self.owners.extend(draft.members.iter().map(|&member| (member, draft.members[0])));
+            for &member in &draft.members {
+                self.owners[member as usize] = Some(draft.members[0]);
+            }
         }
         for draft in all {
-            for record in draft.sources.iter().filter_map(|&id| self.graph.get(id)) {
-                if draft.range.covers(&record.range) {
-                    self.owners.entry(record.id).or_insert(draft.members[0]);
+            for &source in &draft.sources {
+                let inside = |record: &LineageRecord| draft.range.covers(&record.range);
+                if self.owner(source).is_none() && self.graph.record(source).is_some_and(inside) {
+                    self.owners[source as usize] = Some(draft.members[0]);
                 }
             }
         }
+    }
+
+    fn order<'d>(&self, draft: &'d Draft) -> (&'d [u8], Option<LineageId>) {
+        let first = draft.members.first();
+        (draft.range.start(), first.and_then(|&slot| Some(self.graph.record(slot)?.id)))
+    }
+
+    fn owner(&self, source: Slot) -> Option<Slot> {
+        self.owners.get(source as usize).copied().flatten()
     }
 
     fn row(&mut self, draft: &Draft) -> MatrixRow {
@@ -221,11 +234,12 @@ impl<'a> Evaluation<'a> {
             traffic: vec![false; self.span.columns()],
             unread: vec![false; self.span.columns()],
             touched: Vec::new(),
+            strays: BTreeMap::new(),
         };
         let sources: Vec<&LineageRecord> =
-            draft.sources.iter().filter_map(|&id| self.graph.get(id)).collect();
-        for &record in &sources {
-            self.add_source(draft, record, &mut work);
+            draft.sources.iter().filter_map(|&slot| self.graph.record(slot)).collect();
+        for &source in &draft.sources {
+            self.add_source(draft, source, &mut work);
         }
         for &unit in &work.touched {
             let cell = &mut work.cells[unit / self.span.units_per_column()];
@@ -235,18 +249,24 @@ impl<'a> Evaluation<'a> {
         self.describe(draft, work.cells)
     }
 
-    fn add_source(&mut self, draft: &Draft, record: &LineageRecord, work: &mut RowWork) {
+    fn add_source(&mut self, draft: &Draft, source: Slot, work: &mut RowWork) {
+        let Some(record) = self.graph.record(source) else { return };
         let series = self.request.series;
         let recorded = cells::read(self.history, record, series, &self.span, &mut self.warnings);
         if recorded.is_empty() {
             return;
         }
         self.mark_unread(record, &recorded, &mut work.unread);
-        let take = self.take(draft, record);
-        let elsewhere = self.summed.insert(record.id).then(|| self.elsewhere(record, &take));
+        let take = self.take(draft, source);
+        let elsewhere = self.summed.insert(source).then(|| self.elsewhere(source, &take));
+        let is_ownerless = self.owner(source).is_none();
+        let alive = self.alive_units(record, &(0..self.span.units())).unwrap_or_default();
         for (unit, value, flags) in recorded.values {
             let unit = unit as usize;
             let column = unit / self.span.units_per_column();
+            if !alive.contains(&unit) {
+                work.strays.entry(column).or_default().insert(record.group);
+            }
             let (cell, total) = (&mut work.cells[column], &mut self.totals[column]);
             work.traffic[column] |= value > 0;
             cell.flags = cell.flags.or(flags);
@@ -263,7 +283,7 @@ impl<'a> Evaluation<'a> {
                 Take::Inherited => {
                     cell.flags = cell.flags.or(Flags::INHERITED);
                     cell.inherited = cell.inherited.saturating_add(value);
-                    if elsewhere.is_some() && !self.owners.contains_key(&record.id) {
+                    if elsewhere.is_some() && is_ownerless {
                         total.inherited = total.inherited.saturating_add(value);
                     }
                     value
@@ -281,26 +301,26 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn take(&mut self, draft: &Draft, record: &LineageRecord) -> Take {
-        match (self.owners.get(&record.id), &mut self.flow) {
-            (Some(owner), _) if *owner == draft.members[0] => Take::Counted,
+    fn take(&mut self, draft: &Draft, source: Slot) -> Take {
+        match (self.owner(source), &mut self.flow) {
+            (Some(owner), _) if owner == draft.members[0] => Take::Counted,
             (None, Some(flow)) => {
                 let members = draft.members.iter().copied().collect();
-                Take::Apportioned(flow.share(record, &members))
+                Take::Apportioned(flow.share(source, &members))
             }
             _ => Take::Inherited,
         }
     }
 
     /// What of a source is counted by rows outside the asked range; `None` = nothing.
-    fn elsewhere(&mut self, record: &LineageRecord, take: &Take) -> Option<Share> {
+    fn elsewhere(&mut self, source: Slot, take: &Take) -> Option<Share> {
         match (take, &mut self.flow) {
             (Take::Apportioned(_), Some(flow)) if !self.hidden.is_empty() => {
-                Some(flow.share(record, &self.hidden_members))
+                Some(flow.share(source, &self.hidden_members))
             }
             (Take::Inherited, _) => {
-                let owner = self.owners.get(&record.id)?;
-                self.hidden_members.contains(owner).then(Share::whole)
+                let owner = self.owner(source)?;
+                self.hidden_members.contains(&owner).then(Share::whole)
             }
             _ => None,
         }
@@ -333,7 +353,8 @@ impl<'a> Evaluation<'a> {
                 .filter_map(|record| Some((record.group, self.alive_units(record, &units)?)));
             let mut stretches: Vec<(GroupId, Range<usize>)> = alive.collect();
             if stretches.is_empty() && work.traffic[column] {
-                stretches = sources.iter().map(|record| (record.group, units.clone())).collect();
+                let groups = work.strays.get(&column).into_iter().flatten();
+                stretches = groups.map(|&group| (group, units.clone())).collect();
             }
             stretches.sort_unstable_by_key(|(group, units)| (*group, units.start, units.end));
             stretches.dedup();
@@ -362,7 +383,7 @@ impl<'a> Evaluation<'a> {
 
     fn describe(&self, draft: &Draft, cells: Vec<MatrixCell>) -> MatrixRow {
         let records: Vec<&LineageRecord> =
-            draft.members.iter().filter_map(|&id| self.graph.get(id)).collect();
+            draft.members.iter().filter_map(|&slot| self.graph.record(slot)).collect();
         let aggregate = records.len() > 1;
         let mut groups: Vec<GroupId> = records.iter().map(|record| record.group).collect();
         groups.sort_unstable();
@@ -380,7 +401,7 @@ impl<'a> Evaluation<'a> {
             routes: records.iter().map(|record| record.route).take(MAX_LISTED_ROUTES).collect(),
             route_count: records.len() as u64,
             groups,
-            lineage: (!aggregate).then(|| draft.members[0]),
+            lineage: records.first().filter(|_| !aggregate).map(|record| record.id),
             closed: draft.closed,
             valid_from_ms: records
                 .iter()

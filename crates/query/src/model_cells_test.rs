@@ -136,10 +136,18 @@ impl Answer<'_> {
         if !anyone_alive && !traffic {
             return (CellState::Nonexistent, false);
         }
+        // Where nobody lived, those who recorded all the same.
+        let strays: BTreeSet<LineageId> = row
+            .sources
+            .iter()
+            .copied()
+            .filter(|&id| !self.values(id, from_ms, to_ms).is_empty())
+            .collect();
         let (mut states, mut stretched, mut unread) = (Vec::new(), false, false);
         for unit_ms in (from_ms..to_ms).step_by(model.axis.unit_ms as usize) {
             for source in &sources {
-                if model.alive_in(source, unit_ms, unit_ms + model.axis.unit_ms) || !anyone_alive {
+                let is_stray = !anyone_alive && strays.contains(&source.id);
+                if model.alive_in(source, unit_ms, unit_ms + model.axis.unit_ms) || is_stray {
                     states.push(self.recorded_by_group(source.group, unit_ms));
                     stretched |= self.is_stretched(source.group, unit_ms);
                     unread |= anyone_alive && self.is_unread(source, unit_ms);

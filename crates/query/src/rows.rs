@@ -1,8 +1,6 @@
 //! Who is drawn: the lineages of a row set, and which lineages each row shows.
 
-use std::collections::{BTreeSet, HashSet};
-
-use keyviz_lineage::{Cause, Hlc, KeyRange, LineageGraph, LineageId, LineageRecord};
+use keyviz_lineage::{KeyRange, LineageGraph, LineageRecord, Slot};
 
 use crate::RowSet;
 use crate::span::Span;
@@ -12,9 +10,9 @@ use crate::span::Span;
 pub(crate) struct Draft {
     pub(crate) range: KeyRange,
     /// The lineages it stands for, in key order.
-    pub(crate) members: Vec<LineageId>,
-    /// Everything it shows: its members, and what is linked to them and overlaps.
-    pub(crate) sources: BTreeSet<LineageId>,
+    pub(crate) members: Vec<Slot>,
+    /// Everything it shows, ascending: its members, and what is linked to them and overlaps.
+    pub(crate) sources: Vec<Slot>,
     pub(crate) closed: bool,
 }
 
@@ -23,78 +21,114 @@ pub(crate) fn instant(row_set: RowSet, span: &Span, to_ms: u64) -> Option<u64> {
     match row_set {
         RowSet::AsOfTo => Some(to_ms - 1),
         RowSet::AsOfFrom => Some(span.from_ms),
-        RowSet::AsOf(at_ms) => Some(at_ms),
+        RowSet::AsOf(at_ms) => Some(at_ms.min(u64::MAX - 1)),
         RowSet::Union => None,
     }
 }
 
-/// The rows of the row set that overlap `range`, and one for each further lineage that `had_traffic`
-/// and that no row shows (dropped, or born elsewhere in the span), latest first, so that it shows
-/// what it came from. By start key, then id.
-pub(crate) fn draft(
-    graph: &LineageGraph,
-    range: &KeyRange,
-    span: &Span,
-    at_ms: Option<u64>,
-    had_traffic: &dyn Fn(&LineageRecord) -> bool,
-) -> Vec<Draft> {
-    let mut overlapping: Vec<&LineageRecord> =
-        graph.records().filter(|record| record.range.overlaps(range)).collect();
-    overlapping.sort_by_key(|record| std::cmp::Reverse((record.valid_from, record.id)));
-    let is_row = |record: &LineageRecord| match at_ms {
-        Some(at_ms) => owned_at(graph, record, at_ms),
-        None => alive_part(graph, record, span.from_ms, span.to_ms).is_some(),
-    };
-    let mut drafts = Vec::new();
-    let mut shown: HashSet<LineageId> = HashSet::new();
-    for record in overlapping.iter().filter(|record| is_row(record)) {
-        let sources = match at_ms {
-            Some(_) => linked(graph, record),
-            None => BTreeSet::from([record.id]),
-        };
-        shown.extend(&sources);
-        drafts.push(Draft {
-            range: record.range.clone(),
-            members: vec![record.id],
-            sources,
-            closed: false,
-        });
-    }
-    for record in overlapping {
-        if shown.contains(&record.id) || !had_traffic(record) {
-            continue;
-        }
-        let closed = at_ms.is_some_and(|at| record.valid_to.is_some_and(|end| end.unix_ms() <= at));
-        let sources = match at_ms {
-            Some(_) => past(graph, record),
-            None => BTreeSet::from([record.id]),
-        };
-        shown.extend(&sources);
-        drafts.push(Draft {
-            range: record.range.clone(),
-            members: vec![record.id],
-            sources,
-            closed,
-        });
-    }
-    drafts.sort_by(|a, b| (a.range.start(), &a.members).cmp(&(b.range.start(), &b.members)));
-    drafts
+/// Chooses the rows of one answer.
+pub(crate) struct Drafting<'a> {
+    pub(crate) graph: &'a LineageGraph,
+    pub(crate) span: &'a Span,
+    /// `None` for the union.
+    pub(crate) at_ms: Option<u64>,
+    /// Whether anything of a lineage was recorded in the span.
+    pub(crate) had_traffic: &'a dyn Fn(&LineageRecord) -> bool,
 }
 
-/// From when a lineage owned its keys. One that was backfilled owned them before keyviz met it, back
-/// to the end of the one it continues (contract section 4).
-fn owned_from_ms(graph: &LineageGraph, record: &LineageRecord) -> u64 {
-    let born_ms = record.valid_from.unix_ms();
-    if record.cause != Cause::Backfill {
-        return born_ms;
+impl Drafting<'_> {
+    /// The rows of the row set that overlap `range`, and one for each further lineage that had
+    /// traffic and that no row shows (dropped, or born elsewhere in the span), latest first, so that
+    /// it shows what it came from. By start key, then id.
+    pub(crate) fn draft(&self, range: &KeyRange) -> Vec<Draft> {
+        let (from_ms, to_ms) = match self.at_ms {
+            Some(at_ms) => (at_ms, at_ms.saturating_add(1)),
+            None => (self.span.from_ms, self.span.to_ms),
+        };
+        let mut rows = self.graph.overlapping(range, from_ms, to_ms);
+        rows.retain(|&row| self.graph.record(row).is_some_and(|record| self.is_row(record)));
+        let key = |row: Slot| self.graph.record(row).map(|r| (r.range.start(), r.id));
+        // Stable: the live rows of a group come in order.
+        rows.sort_by(|&a, &b| key(a).cmp(&key(b)));
+        let mut drafts = self.linked(&rows);
+        let mut shown = vec![false; self.graph.slots() as usize];
+        for &source in drafts.iter().flat_map(|draft| &draft.sources) {
+            shown[source as usize] = true;
+        }
+        drafts.extend(self.further(range, &mut shown));
+        drafts.sort_by(|a, b| {
+            let id = |draft: &Draft| self.graph.record(draft.members[0]).map(|record| record.id);
+            (a.range.start(), id(a)).cmp(&(b.range.start(), id(b)))
+        });
+        drafts
     }
-    let parents = record.parents.iter().filter_map(|parent| graph.get(parent.id));
-    let ends = parents.map(|parent| parent.valid_to.map_or(born_ms, Hlc::unix_ms));
-    ends.max().unwrap_or(0).min(born_ms)
+
+    /// `range` and everything that is bound up with it: no lineage of the span, and no row, sticks out
+    /// of the answer.
+    pub(crate) fn closure(&self, range: &KeyRange) -> KeyRange {
+        let mut hull = range.clone();
+        loop {
+            let mut found = self.graph.overlapping(&hull, self.span.from_ms, self.span.to_ms);
+            if let Some(at_ms) = self.at_ms {
+                found.extend(self.graph.overlapping(&hull, at_ms, at_ms.saturating_add(1)));
+            }
+            let records = found.into_iter().filter_map(|slot| self.graph.record(slot));
+            let wider = records.fold(hull.clone(), |hull, record| hull.hull(&record.range));
+            if wider == hull {
+                return hull;
+            }
+            hull = wider;
+        }
+    }
+
+    fn is_row(&self, record: &LineageRecord) -> bool {
+        match self.at_ms {
+            Some(at_ms) => owned_at(self.graph, record, at_ms),
+            None => alive_part(self.graph, record, self.span.from_ms, self.span.to_ms).is_some(),
+        }
+    }
+
+    /// One draft for each of `rows`, with what it shows.
+    fn linked(&self, rows: &[Slot]) -> Vec<Draft> {
+        let links = self.at_ms.map(|_| self.graph.link(rows, self.span.from_ms, self.span.to_ms));
+        let drafts = rows.iter().enumerate().filter_map(|(at, &row)| {
+            let sources = links.as_ref().map_or_else(|| vec![row], |links| links.of(at).to_vec());
+            self.of_one(row, sources, false)
+        });
+        drafts.collect()
+    }
+
+    fn further(&self, range: &KeyRange, shown: &mut [bool]) -> Vec<Draft> {
+        let (from_ms, to_ms) = (self.span.from_ms, self.span.to_ms);
+        let is_shown = |slot: Slot| shown[slot as usize];
+        let left = self.graph.overlapping_but(range, from_ms, to_ms, &is_shown);
+        let mut left: Vec<(Slot, &LineageRecord)> =
+            left.into_iter().filter_map(|slot| Some((slot, self.graph.record(slot)?))).collect();
+        left.sort_unstable_by_key(|(_, record)| std::cmp::Reverse((record.valid_from, record.id)));
+        let mut drafts = Vec::new();
+        for (slot, record) in left {
+            if shown[slot as usize] || !(self.had_traffic)(record) {
+                continue;
+            }
+            let ended = |at_ms| record.valid_to.is_some_and(|end| end.unix_ms() <= at_ms);
+            let sources = match self.at_ms {
+                Some(_) => self.graph.link_past(slot, self.span.from_ms, self.span.to_ms),
+                None => vec![slot],
+            };
+            sources.iter().for_each(|&source| shown[source as usize] = true);
+            drafts.extend(self.of_one(slot, sources, self.at_ms.is_some_and(ended)));
+        }
+        drafts
+    }
+
+    fn of_one(&self, row: Slot, sources: Vec<Slot>, closed: bool) -> Option<Draft> {
+        let range = self.graph.record(row)?.range.clone();
+        Some(Draft { range, members: vec![row], sources, closed })
+    }
 }
 
 fn owned_at(graph: &LineageGraph, record: &LineageRecord, at_ms: u64) -> bool {
-    owned_from_ms(graph, record) <= at_ms && record.valid_to.is_none_or(|end| end.unix_ms() > at_ms)
+    graph.owned_from_ms(record) <= at_ms && record.valid_to.is_none_or(|end| end.unix_ms() > at_ms)
 }
 
 /// The part of `[from_ms, to_ms)` in which a lineage owned its keys, if any. One that was born and
@@ -107,37 +141,6 @@ pub(crate) fn alive_part(
 ) -> Option<(u64, u64)> {
     let end_ms =
         record.valid_to.map_or(u64::MAX, |end| end.unix_ms().max(record.valid_from.unix_ms() + 1));
-    let part = (owned_from_ms(graph, record).max(from_ms), end_ms.min(to_ms));
+    let part = (graph.owned_from_ms(record).max(from_ms), end_ms.min(to_ms));
     (part.0 < part.1).then_some(part)
-}
-
-/// The lineages linked to `row` in either direction that overlap it, itself included.
-fn linked(graph: &LineageGraph, row: &LineageRecord) -> BTreeSet<LineageId> {
-    let mut found = past(graph, row);
-    let children = |record: &LineageRecord| graph.children(record.id).to_vec();
-    walk(graph, row, &children, &mut found);
-    found
-}
-
-/// The lineages that `row` came from and that overlap it, itself included.
-fn past(graph: &LineageGraph, row: &LineageRecord) -> BTreeSet<LineageId> {
-    let mut found = BTreeSet::from([row.id]);
-    let parents = |record: &LineageRecord| record.parents.iter().map(|parent| parent.id).collect();
-    walk(graph, row, &parents, &mut found);
-    found
-}
-
-fn walk(
-    graph: &LineageGraph,
-    row: &LineageRecord,
-    next: &dyn Fn(&LineageRecord) -> Vec<LineageId>,
-    found: &mut BTreeSet<LineageId>,
-) {
-    let mut open = next(row);
-    while let Some(id) = open.pop() {
-        let Some(record) = graph.get(id) else { continue };
-        if record.range.overlaps(&row.range) && found.insert(id) {
-            open.extend(next(record));
-        }
-    }
 }

@@ -81,6 +81,7 @@ pub(crate) struct World {
     coverage: BTreeMap<(GroupId, u64), Coverage>,
     last: Hlc,
     proposals: u128,
+    recorded_until_ms: u64,
 }
 
 pub(crate) fn step(ms: u64) -> Step {
@@ -110,7 +111,7 @@ impl World {
         let transition = Transition { group, proposal, hlc, catalogue_version: 0, change };
         let planned = self.graph.plan(&transition);
         let taken = planned.is_ok();
-        self.graph.install_plan(planned.unwrap_or_default());
+        self.graph.install_plan_at(planned.unwrap_or_default(), self.recorded_until_ms);
         taken
     }
 
@@ -138,9 +139,10 @@ impl World {
         self.graph.live_route(group, route).unwrap().clone()
     }
 
-    /// The groups that a question reads: those with a lineage, and the node's own (0).
+    /// The groups that a question reads: those that anything is known of, and the node's own (0).
     pub(crate) fn groups(&self) -> BTreeSet<GroupId> {
-        self.graph.records().map(|record| record.group).chain([0]).collect()
+        let with_lineage = self.graph.records().map(|record| record.group);
+        with_lineage.chain(self.members.keys().copied()).chain([0]).collect()
     }
 
     /// Stores a column, in both forms.
@@ -148,7 +150,11 @@ impl World {
         let Sent { start_ms, step, .. } = *sent;
         let (hour, index) = (unix_hour(start_ms), ((start_ms % HOUR_MS) / step.ms()) as u16);
         for &(lineage, term, counts, flags) in &sent.rows {
-            let group = self.record(lineage).group;
+            let (group, end_ms) = (self.record(lineage).group, start_ms + step.ms());
+            self.recorded_until_ms = self.recorded_until_ms.max(end_ms);
+            if !LineageGraph::expects(self.record(lineage), start_ms, end_ms) {
+                self.graph.note_recorded(lineage, start_ms, end_ms);
+            }
             let who = Contributor { node: sent.node.into(), term };
             let blocks = self.blocks.entry((group, lineage, hour)).or_default();
             blocks.block_mut(step).add(&who, CellEntry { index, counts, flags });
@@ -257,6 +263,10 @@ impl History for World {
             }
         });
         decoded.collect()
+    }
+
+    fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
+        Ok(self.members.keys().copied().filter(|&group| group != 0).collect())
     }
 
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {

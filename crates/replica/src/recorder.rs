@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use futures::channel::oneshot;
 use keyviz_lineage::{Clock, Entry, GroupId, LineageGraph, SourceId};
-use keyviz_store::{DataDir, Store, StoreError};
+use keyviz_store::{DataDir, History as _, Store, StoreError};
 use keyviz_wal::{FileSystem, RealFs};
 
 use crate::config::{RecorderConfig, RecorderError};

@@ -5,10 +5,11 @@
 //! left out here; one that had left memory before is in the snapshot too. So each acknowledged column
 //! is seen once, whatever a checkpoint does meanwhile, and nobody waits for anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Member;
 use keyviz_codec::{Coverage, HourBlocks};
 use keyviz_lineage::{GroupId, LineageGraph, LineageId, Step};
@@ -43,11 +44,6 @@ impl<'a> RecorderView<'a> {
     /// The graph that goes with this view.
     pub fn graph(&self) -> &LineageGraph {
         &self.graph
-    }
-
-    /// The groups that this node has heard of.
-    pub fn groups(&self) -> impl Iterator<Item = GroupId> {
-        self.groups.keys().copied()
     }
 
     fn deltas(&self, group: GroupId) -> &[Arc<Delta>] {
@@ -125,6 +121,10 @@ impl History for RecorderView<'_> {
             }
         }
         found.into_iter().collect()
+    }
+
+    fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
+        Ok(self.groups.keys().copied().filter(|&group| group != NODE_GROUP).collect())
     }
 
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {

@@ -37,6 +37,11 @@ pub trait History {
         group: GroupId,
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<Coverage, StoreError>)>;
+    /// Every group that anything is known of, but the node's own.
+    ///
+    /// # Errors
+    /// A read failure.
+    fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError>;
     /// From when to when each node is expected in a group.
     ///
     /// # Errors
@@ -152,35 +157,6 @@ impl View<'_> {
     /// A read or decode failure, naming the key.
     pub fn hlc(&self) -> Result<Hlc, StoreError> {
         Ok(Hlc(self.get(key_layout::NODE_GROUP, &Key::Hlc, u64::decode)?.unwrap_or(0)))
-    }
-
-    /// Every group that has keys, but the node's own.
-    ///
-    /// # Errors
-    /// A read failure.
-    pub fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
-        let mut groups = BTreeSet::new();
-        let mut cursor =
-            self.snapshot.raw_iterator_cf_opt(self.store.family(), ReadOptions::default());
-        let mut next = key_layout::NODE_GROUP + 1;
-        loop {
-            cursor.seek(next.to_be_bytes());
-            let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied()) else {
-                break;
-            };
-            let group = GroupId::from_be_bytes(group);
-            groups.insert(group);
-            match group.checked_add(1) {
-                Some(after) => next = after,
-                None => break,
-            }
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "the groups".to_owned(),
-            source,
-        })?;
-        Ok(groups)
     }
 
     /// Every lineage record of a group. A damaged one is an error in its place.
@@ -302,6 +278,31 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<Coverage, StoreError>)> {
         self.hours(group, hours, |hour| Key::Coverage { hour }, Coverage::decode)
+    }
+
+    fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
+        let mut groups = BTreeSet::new();
+        let mut cursor =
+            self.snapshot.raw_iterator_cf_opt(self.store.family(), ReadOptions::default());
+        let mut next = key_layout::NODE_GROUP + 1;
+        loop {
+            cursor.seek(next.to_be_bytes());
+            let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied()) else {
+                break;
+            };
+            let group = GroupId::from_be_bytes(group);
+            groups.insert(group);
+            match group.checked_add(1) {
+                Some(after) => next = after,
+                None => break,
+            }
+        }
+        cursor.status().map_err(|source| StoreError::Read {
+            group: 0,
+            key: "the groups".to_owned(),
+            source,
+        })?;
+        Ok(groups)
     }
 
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
