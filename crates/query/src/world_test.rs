@@ -149,7 +149,7 @@ impl World {
         let (hour, index) = (unix_hour(start_ms), ((start_ms % HOUR_MS) / step.ms()) as u16);
         for &(lineage, term, counts, flags) in &sent.rows {
             let group = self.record(lineage).group;
-            let who = Contributor { node: sent.node.into(), term };
+            let who = Contributor { node: sent.node.into(), group: 0, term };
             let blocks = self.blocks.entry((group, lineage, hour)).or_default();
             blocks.block_mut(step).add(&who, CellEntry { index, counts, flags });
             let node = sent.node.to_owned();
