@@ -56,6 +56,7 @@ pub(crate) fn column(rows: u64, window: u64) -> Column {
         unattributed: numbers.below(9),
         groups: vec![1],
         rows: (0..rows).map(row).collect(),
+        buckets: Vec::new(),
     }
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
 
 fn blocks() {
     let mut numbers = Numbers::new(7);
-    let who = Contributor { node: "node-1".into(), term: 3 };
+    let who = Contributor { node: "node-1".into(), group: 0, term: 3 };
     let blocks: Vec<HourBlocks> = (0..1_000)
         .map(|lineage| {
             let mut hour = HourBlocks::default();

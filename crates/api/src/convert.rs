@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 use crate::wire::ingest as wire;
 
+mod bucket;
+
 /// The most that the keys of one column may take in memory: front coding and shared bounds are small
 /// on the wire whatever they unfold to.
 const MAX_UNFOLDED_BYTES: usize = 64 << 20;
@@ -40,16 +42,20 @@ pub enum ConvertError {
     TooLarge { limit: usize },
     #[error("bound {index} runs past the end of bound_suffixes, or is longer than 65,536 bytes")]
     BoundSuffix { index: usize },
-    #[error("row {row}: {field} {index} points behind the last of {bounds} bounds")]
-    BoundIndex { row: usize, field: &'static str, index: u32, bounds: usize },
+    #[error("element {at}: {field} {index} points behind the last of {bounds} bounds")]
+    BoundIndex { at: usize, field: &'static str, index: u32, bounds: usize },
     #[error("row {row} (route {route}): {source}")]
     RowRange { row: usize, route: u64, source: KeyRangeError },
+    #[error("bucket {bucket}: {source}")]
+    BucketRange { bucket: usize, source: KeyRangeError },
     #[error("route {route}: {source}")]
     RouteRange { route: u64, source: KeyRangeError },
     #[error(
-        "row {row}: flags {flags:#x} hold bits that this version does not know; upgrade this node"
+        "element {at} of {field}: flags {flags:#x} hold bits that this version does not know; upgrade this node"
     )]
-    UnknownFlags { row: usize, flags: u32 },
+    UnknownFlags { at: usize, field: &'static str, flags: u32 },
+    #[error("{field} adds up to {sum}, but there are {got}: each bucket says how many are its own")]
+    Share { field: &'static str, sum: u64, got: usize },
     #[error("node_id {reason}")]
     NodeId { reason: &'static str },
     #[error(transparent)]
@@ -113,10 +119,10 @@ pub fn entry_to_wire(entry: &Entry) -> Option<wire::entry::Body> {
 
 /// Column -> arrays.
 pub fn column_to_wire(column: &Column) -> wire::Column {
-    let mut bounds: Vec<&[u8]> = column
-        .rows
-        .iter()
-        .flat_map(|row| [row.range.start(), row.range.end()])
+    let ranges = column.rows.iter().map(|row| &row.range);
+    let mut bounds: Vec<&[u8]> = ranges
+        .chain(column.buckets.iter().map(|bucket| &bucket.range))
+        .flat_map(|range| [range.start(), range.end()])
         .filter(|key| !key.is_empty())
         .collect();
     bounds.sort_unstable();
@@ -126,9 +132,8 @@ pub fn column_to_wire(column: &Column) -> wire::Column {
         Err(_) => 0,
     };
     let rows = &column.rows;
-    let has_flags = rows.iter().any(|row| !row.flags.is_none());
     let (bound_shared, bound_suffix_bytes, bound_suffixes) = front_code(&bounds);
-    wire::Column {
+    let mut arrays = wire::Column {
         window_unix_ms: column.window.start_ms as i64,
         step_ms: column.window.step.ms() as u32,
         covered_from_unix_ms: column.covered_from_ms as i64,
@@ -147,12 +152,29 @@ pub fn column_to_wire(column: &Column) -> wire::Column {
         row_writes: rows.iter().map(|row| row.counts.writes).collect(),
         row_read_bytes: rows.iter().map(|row| row.counts.read_bytes).collect(),
         row_write_bytes: rows.iter().map(|row| row.counts.write_bytes).collect(),
-        row_flags: if has_flags {
-            rows.iter().map(|row| u32::from(row.flags.0)).collect()
-        } else {
-            Vec::new()
-        },
+        row_flags: flags_to_wire(rows.iter().map(|row| row.flags)),
+        ..wire::Column::default()
+    };
+    bucket::to_wire(&column.buckets, index, &mut arrays);
+    arrays
+}
+
+/// Absent when nothing is flagged.
+fn flags_to_wire(flags: impl Iterator<Item = Flags> + Clone) -> Vec<u32> {
+    if flags.clone().all(Flags::is_none) {
+        Vec::new()
+    } else {
+        flags.map(|flags| u32::from(flags.0)).collect()
     }
+}
+
+fn flags_from_wire(array: &[u32], field: &'static str, at: usize) -> Result<Flags, ConvertError> {
+    let flags = array.get(at).copied().unwrap_or(0);
+    let known = Flags::NAMES.iter().fold(0, |bits, (flag, _)| bits | u32::from(flag.0));
+    if flags & !known != 0 {
+        return Err(ConvertError::UnknownFlags { at, field, flags });
+    }
+    Ok(Flags(flags as u16))
 }
 
 fn front_code(bounds: &[&[u8]]) -> (Vec<u32>, Vec<u32>, Bytes) {
@@ -225,15 +247,13 @@ pub fn column_from_wire(column: &wire::Column) -> Result<Column, ConvertError> {
     let step = Step::recordable_from_ms(u64::from(column.step_ms))?;
     let window = Window::new(unix_ms("window_unix_ms", column.window_unix_ms)?, step)?;
     let mut rows = Vec::with_capacity(count);
-    let mut unfolded = 0;
+    let mut room = Room(MAX_UNFOLDED_BYTES);
     for row in 0..count {
         let row = row_from_wire(column, row, &bounds)?;
-        unfolded += row.range.start().len() + row.range.end().len();
-        if unfolded > MAX_UNFOLDED_BYTES {
-            return Err(ConvertError::TooLarge { limit: MAX_UNFOLDED_BYTES });
-        }
+        room.take(&row.range)?;
         rows.push(row);
     }
+    let buckets = bucket::from_wire(column, &bounds, &mut room)?;
     let column = Column {
         window,
         covered_from_ms: unix_ms("covered_from_unix_ms", column.covered_from_unix_ms)?,
@@ -241,6 +261,7 @@ pub fn column_from_wire(column: &wire::Column) -> Result<Column, ConvertError> {
         unattributed: column.unattributed,
         groups: column.groups.clone(),
         rows,
+        buckets,
     };
     column.validate()?;
     Ok(column)
@@ -251,28 +272,14 @@ fn row_from_wire(
     row: usize,
     bounds: &[Vec<u8>],
 ) -> Result<Row, ConvertError> {
-    let bound = |field: &'static str, index: u32| match index {
-        0 => Ok(&[][..]),
-        n => bounds.get(n as usize - 1).map(Vec::as_slice).ok_or(ConvertError::BoundIndex {
-            row,
-            field,
-            index,
-            bounds: bounds.len(),
-        }),
-    };
     let route = column.row_route[row];
-    let start = bound("row_start", column.row_start[row])?;
-    let end = bound("row_end", column.row_end[row])?;
+    let start = bound(bounds, row, "row_start", column.row_start[row])?;
+    let end = bound(bounds, row, "row_end", column.row_end[row])?;
     let range = KeyRange::new(start, end).map_err(|source| ConvertError::RowRange {
         row,
         route,
         source,
     })?;
-    let flags = column.row_flags.get(row).copied().unwrap_or(0);
-    let known = Flags::NAMES.iter().fold(0, |bits, (flag, _)| bits | u32::from(flag.0));
-    if flags & !known != 0 {
-        return Err(ConvertError::UnknownFlags { row, flags });
-    }
     Ok(Row {
         route,
         group: column.row_group[row],
@@ -284,8 +291,37 @@ fn row_from_wire(
             read_bytes: column.row_read_bytes[row],
             write_bytes: column.row_write_bytes[row],
         },
-        flags: Flags(flags as u16),
+        flags: flags_from_wire(&column.row_flags, "row_flags", row)?,
     })
+}
+
+/// What the keys of one column may still unfold to, in bytes.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, range: &KeyRange) -> Result<(), ConvertError> {
+        let left = self.0.checked_sub(range.start().len() + range.end().len());
+        self.0 = left.ok_or(ConvertError::TooLarge { limit: MAX_UNFOLDED_BYTES })?;
+        Ok(())
+    }
+}
+
+/// The key at `index` (1 + its place; 0 = unbounded), which element `at` of `field` gives.
+fn bound<'a>(
+    bounds: &'a [Vec<u8>],
+    at: usize,
+    field: &'static str,
+    index: u32,
+) -> Result<&'a [u8], ConvertError> {
+    match index {
+        0 => Ok(&[]),
+        n => bounds.get(n as usize - 1).map(Vec::as_slice).ok_or(ConvertError::BoundIndex {
+            at,
+            field,
+            index,
+            bounds: bounds.len(),
+        }),
+    }
 }
 
 /// Transition -> wire, or `None` for a change that only keyviz itself makes.

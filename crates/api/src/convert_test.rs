@@ -18,6 +18,7 @@ fn sample() -> Column {
         unattributed: 9,
         groups: vec![1],
         rows: vec![row(1, b"", b"user:1"), row(2, b"user:1", b"user:20"), row(3, b"user:20", b"")],
+        buckets: Vec::new(),
     }
 }
 

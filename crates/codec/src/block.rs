@@ -1,7 +1,8 @@
-//! The block: what was recorded of one lineage in one Unix hour, by contributor.
+//! The block: what was recorded of one lineage (or virtual bucket) in one Unix hour, by contributor.
 //!
-//! Value under `range|<lineage>|<hour>`, inside [`crate::envelope`], version 1. All integers are
-//! LEB128 varints.
+//! Value under `range|<lineage>|<hour>`, inside [`crate::envelope`]. All integers are LEB128 varints.
+//!
+//! Version 1:
 //!
 //! ```text
 //! n steps | for each step, finest first:
@@ -12,20 +13,31 @@
 //!     series parts: 4 x (length | one varint a cell)   reads, writes, read bytes, write bytes
 //! ```
 //!
+//! Version 2 is written only where there is more to say, so that it costs the others nothing:
+//!
+//! ```text
+//! head: 1 = bounds, 2 = groups, 3 = both
+//! bounds: start: length, bytes | end: length, bytes
+//! then as version 1; with groups, contributors go by (node, group, term) and have their group
+//! (0 = the one that stores the block) before their term
+//! ```
+//!
 //! A part can be skipped by its length, so one series is read without decoding the others.
 //! Invariants: an hour whose step changed keeps both blocks (B1); a cell is there only if something
 //! was counted or flagged (B2); indexes ascend and lie within the hour (B3).
-//! Issue of size and speed: a frame-of-reference layout will come as version 2.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyviz_lineage::{Counts, Flags, Series, Step};
+use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, Series, Step};
 
 use crate::varint::{Reader, Writer};
 use crate::{Cell, CodecError, cell, envelope};
 
-const VERSION: u8 = 1;
+const PLAIN: u8 = 1;
+const EXTENDED: u8 = 2;
+const WITH_BOUNDS: u64 = 1;
+const WITH_GROUPS: u64 = 2;
 const WHAT: &str = "column block";
 
 /// Whose counts these are: one node in one term. (Boots of a node add up: contract section 5.)
@@ -33,6 +45,9 @@ const WHAT: &str = "column block";
 pub struct Contributor {
     /// The node.
     pub node: Arc<str>,
+    /// The group that it counted for: 0 = the one that stores the block, as for every lineage. A
+    /// virtual bucket has members in several.
+    pub group: GroupId,
     /// The term it led for these writes; 0 = unknown or not the leader.
     pub term: u64,
 }
@@ -99,11 +114,18 @@ impl Block {
         by_index.into_iter().map(|(index, parts)| (index, cell::merge(&parts))).collect()
     }
 
-    fn encode(&self, out: &mut Writer) {
+    fn has_groups(&self) -> bool {
+        self.contributors.keys().any(|who| who.group != 0)
+    }
+
+    fn encode(&self, out: &mut Writer, with_groups: bool) {
         out.uint(self.step.ms());
         out.uint(self.contributors.len() as u64);
         for (who, cells) in &self.contributors {
             out.prefixed(who.node.as_bytes());
+            if with_groups {
+                out.uint(who.group);
+            }
             out.uint(who.term);
             out.uint(cells.len() as u64);
             let mut next = 0;
@@ -123,13 +145,14 @@ impl Block {
         }
     }
 
-    fn decode(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+    fn decode(input: &mut Reader<'_>, with_groups: bool) -> Result<Self, CodecError> {
         let step = Step::recordable_from_ms(input.uint()?)
             .map_err(|_| input.invalid("a step that cuts no hour"))?;
         let mut block = Self::new(step);
         for _ in 0..input.count()? {
             let node = Arc::from(input.text()?);
-            let who = Contributor { node, term: input.uint()? };
+            let group = if with_groups { input.uint()? } else { 0 };
+            let who = Contributor { node, group, term: input.uint()? };
             let cells = decode_cells(input, step)?;
             if block.contributors.insert(who, cells).is_some() {
                 return Err(input.invalid("a contributor given twice"));
@@ -185,12 +208,24 @@ fn add_to(cells: &mut Vec<CellEntry>, entry: CellEntry) {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HourBlocks {
     blocks: Vec<Block>,
+    bounds: Option<KeyRange>,
 }
 
 impl HourBlocks {
     /// The blocks, finest step first.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    /// The keys of the lineage, where this hour says them: they are in some of its hours only, for the
+    /// case that its record is lost.
+    pub fn bounds(&self) -> Option<&KeyRange> {
+        self.bounds.as_ref()
+    }
+
+    /// Says the keys of the lineage.
+    pub fn set_bounds(&mut self, range: KeyRange) {
+        self.bounds = Some(range);
     }
 
     /// The block of one step, made if absent.
@@ -210,14 +245,26 @@ impl HourBlocks {
         for block in &other.blocks {
             self.block_mut(block.step).merge(block);
         }
+        if self.bounds.is_none() {
+            self.bounds.clone_from(&other.bounds);
+        }
     }
 
     /// The stored value.
     pub fn encode(&self) -> Vec<u8> {
+        let with_groups = self.blocks.iter().any(Block::has_groups);
         let mut out = Writer::default();
+        let head = if self.bounds.is_some() { WITH_BOUNDS } else { 0 }
+            | if with_groups { WITH_GROUPS } else { 0 };
+        if head != 0 {
+            out.uint(head);
+        }
+        if let Some(bounds) = &self.bounds {
+            out.range(bounds);
+        }
         out.uint(self.blocks.len() as u64);
-        self.blocks.iter().for_each(|block| block.encode(&mut out));
-        envelope::seal(VERSION, &out.bytes)
+        self.blocks.iter().for_each(|block| block.encode(&mut out, with_groups));
+        envelope::seal(if head == 0 { PLAIN } else { EXTENDED }, &out.bytes)
     }
 
     /// From a stored value.
@@ -225,18 +272,45 @@ impl HourBlocks {
     /// # Errors
     /// See [`CodecError`].
     pub fn decode(value: &[u8]) -> Result<Self, CodecError> {
-        let mut input = Reader::new(envelope::open(WHAT, VERSION, value)?, WHAT);
+        let (mut input, head, bounds) = open(value)?;
+        let with_groups = head & WITH_GROUPS != 0;
         let mut blocks: Vec<Block> = Vec::new();
         for _ in 0..input.count()? {
-            let block = Block::decode(&mut input)?;
+            let block = Block::decode(&mut input, with_groups)?;
             if blocks.last().is_some_and(|last| last.step >= block.step) {
                 return Err(input.invalid("steps out of order"));
             }
             blocks.push(block);
         }
         input.end()?;
-        Ok(Self { blocks })
+        if with_groups && !blocks.iter().any(Block::has_groups) {
+            return Err(input.invalid("groups that are all its own"));
+        }
+        Ok(Self { blocks, bounds })
     }
+
+    /// [`HourBlocks::bounds`] of a stored value, without decoding the cells.
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub fn decode_bounds(value: &[u8]) -> Result<Option<KeyRange>, CodecError> {
+        open(value).map(|(_, _, bounds)| bounds)
+    }
+}
+
+/// What stands before the steps: the head (0 in version 1) and the bounds.
+fn open(value: &[u8]) -> Result<(Reader<'_>, u64, Option<KeyRange>), CodecError> {
+    let (version, payload) = envelope::open_versioned(WHAT, EXTENDED, value)?;
+    let mut input = Reader::new(payload, WHAT);
+    if version == PLAIN {
+        return Ok((input, 0, None));
+    }
+    let head = input.uint()?;
+    if head == 0 || head & !(WITH_BOUNDS | WITH_GROUPS) != 0 {
+        return Err(input.invalid("an unknown head"));
+    }
+    let bounds = if head & WITH_BOUNDS == 0 { None } else { Some(input.range()?) };
+    Ok((input, head, bounds))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn who(node: &str, term: u64) -> Contributor {
-    Contributor { node: node.into(), term }
+    Contributor { node: node.into(), group: 0, term }
 }
 
 fn entry(index: u16, value: u64, flags: u16) -> CellEntry {
@@ -44,29 +44,69 @@ fn damage_is_an_error_at_every_byte_and_every_cut() {
         assert!(HourBlocks::decode(&value[..at]).is_err());
     }
     let mut newer = value[..value.len() - 4].to_vec();
-    newer[0] = VERSION + 1;
+    newer[0] = EXTENDED + 1;
     let crc = crc32fast::hash(&newer);
     newer.extend_from_slice(&crc.to_le_bytes());
-    assert!(matches!(HourBlocks::decode(&newer), Err(CodecError::Version { found: 2, .. })));
+    assert!(matches!(HourBlocks::decode(&newer), Err(CodecError::Version { found: 3, .. })));
+}
+
+fn range() -> KeyRange {
+    KeyRange::new(*b"user:1", *b"user:2").unwrap()
+}
+
+#[test]
+fn what_has_neither_bounds_nor_groups_pays_for_neither() {
+    let mut hour = HourBlocks::default();
+    hour.block_mut(Step::MINUTE).add(&who("n1", 4), entry(3, 9, 0));
+    let plain = hour.encode();
+    assert_eq!(plain[0], PLAIN);
+    assert_eq!(HourBlocks::decode_bounds(&plain), Ok(None));
+    hour.set_bounds(range());
+    let bounded = hour.encode();
+    assert_eq!((bounded[0], bounded.len()), (EXTENDED, plain.len() + 1 + 7 + 7));
+    assert_eq!(HourBlocks::decode(&bounded).unwrap().bounds(), Some(&range()));
+    assert_eq!(HourBlocks::decode_bounds(&bounded), Ok(Some(range())));
+    let mut merged = HourBlocks::decode(&plain).unwrap();
+    merged.merge(&hour);
+    merged.merge(&HourBlocks::decode(&plain).unwrap());
+    assert_eq!(merged.bounds(), Some(&range()), "merging keeps them");
+}
+
+#[test]
+fn an_extension_that_says_nothing_is_refused() {
+    let sealed = |payload: &[u8]| HourBlocks::decode(&envelope::seal(EXTENDED, payload));
+    assert!(matches!(sealed(&[0, 0]), Err(CodecError::Invalid { field: "an unknown head", .. })));
+    assert!(matches!(sealed(&[4, 0]), Err(CodecError::Invalid { field: "an unknown head", .. })));
+    let own = CodecError::Invalid { what: WHAT, field: "groups that are all its own" };
+    assert_eq!(sealed(&[2, 0]), Err(own));
+    assert!(sealed(&[1, 0, 0, 0]).is_ok(), "the bounds of everything");
 }
 
 proptest! {
     #[test]
-    fn what_is_added_comes_back(cells in prop::collection::vec((0usize..3, 0u64..3, 0u16..60, any::<u64>(), 0u16..1024), 0..200)) {
+    fn what_is_added_comes_back(
+        cells in prop::collection::vec((0usize..3, 0u64..3, 0u64..3, 0u16..60, any::<u64>(), 0u16..1024), 0..200),
+        bounds in any::<bool>(),
+    ) {
         let mut hour = HourBlocks::default();
-        let mut model: BTreeMap<(usize, u64, u16), (u64, u16)> = BTreeMap::new();
-        for &(node, term, index, value, flags) in &cells {
-            hour.block_mut(Step::MINUTE).add(&who(&node.to_string(), term), entry(index, value, flags));
-            let held = model.entry((node, term, index)).or_default();
+        let mut model: BTreeMap<(usize, u64, u64, u16), (u64, u16)> = BTreeMap::new();
+        if bounds {
+            hour.set_bounds(range());
+        }
+        for &(node, group, term, index, value, flags) in &cells {
+            let who = Contributor { group, ..who(&node.to_string(), term) };
+            hour.block_mut(Step::MINUTE).add(&who, entry(index, value, flags));
+            let held = model.entry((node, group, term, index)).or_default();
             held.0 = held.0.saturating_add(value);
             held.1 |= flags;
         }
         let back = HourBlocks::decode(&hour.encode()).unwrap();
         prop_assert_eq!(&back, &hour);
+        prop_assert_eq!(HourBlocks::decode_bounds(&hour.encode()).unwrap(), hour.bounds().cloned());
         let mut found = 0;
         for (who, cells) in back.blocks().iter().flat_map(Block::contributors) {
             for cell in cells {
-                let (reads, flags) = model[&(who.node.parse().unwrap(), who.term, cell.index)];
+                let (reads, flags) = model[&(who.node.parse().unwrap(), who.group, who.term, cell.index)];
                 prop_assert_eq!(cell.counts.reads, reads);
                 prop_assert_eq!(cell.flags.0 & flags, flags);
                 found += 1;
@@ -77,6 +117,9 @@ proptest! {
 
     #[test]
     fn sealed_noise_never_panics(payload in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = HourBlocks::decode(&envelope::seal(VERSION, &payload));
+        for version in [PLAIN, EXTENDED] {
+            let _ = HourBlocks::decode(&envelope::seal(version, &payload));
+            let _ = HourBlocks::decode_bounds(&envelope::seal(version, &payload));
+        }
     }
 }

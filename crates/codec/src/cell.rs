@@ -1,11 +1,12 @@
 //! How contributions of several nodes and terms become one cell (contract section 5).
 //!
-//! Reads add. Writes are one value per term: nodes that report the same term with the same sum count
-//! once, with different sums they are a conflict (the larger is kept and flagged); terms add.
-//! Under term 0 (unknown) the larger wins, and differing non-zero values are flagged.
+//! Reads add. Writes are one value per (group, term): nodes that report the same one with the same
+//! sum count once, with different sums they are a conflict (the larger is kept and flagged); distinct
+//! ones add. Under term 0 (unknown) the larger wins, and differing non-zero values are flagged.
+//! Only a virtual bucket has several groups; a range's counts are all of the group that stores them.
 //! Pure; proved by `cell_test.rs`.
 
-use keyviz_lineage::{Counts, Flags, Series};
+use keyviz_lineage::{Counts, Flags, GroupId, Series};
 
 use crate::{CellEntry, Contributor};
 
@@ -18,7 +19,7 @@ pub struct Cell {
     pub flags: Flags,
 }
 
-/// Merges one window's contributions. Each `(node, term)` appears once.
+/// Merges one window's contributions. Each `(node, group, term)` appears once.
 pub fn merge(parts: &[(&Contributor, &CellEntry)]) -> Cell {
     let mut cell = Cell::default();
     for (_, entry) in parts {
@@ -28,9 +29,9 @@ pub fn merge(parts: &[(&Contributor, &CellEntry)]) -> Cell {
         }
     }
     for series in [Series::Writes, Series::WriteBytes] {
-        let mut by_term: Vec<(u64, u64)> = parts
+        let mut by_term: Vec<((GroupId, u64), u64)> = parts
             .iter()
-            .map(|(who, entry)| (who.term, entry.counts.get(series)))
+            .map(|(who, entry)| ((who.group, who.term), entry.counts.get(series)))
             .filter(|&(_, value)| value > 0)
             .collect();
         by_term.sort_unstable();

@@ -1,12 +1,18 @@
 use super::*;
 
 fn merged(parts: &[(&str, u64, u64, u64)]) -> Cell {
+    let own = |&(node, term, reads, writes): &_| (node, 0, term, reads, writes);
+    merged_in_groups(&parts.iter().map(own).collect::<Vec<_>>())
+}
+
+/// Node, group, term, reads, writes.
+fn merged_in_groups(parts: &[(&str, u64, u64, u64, u64)]) -> Cell {
     let owned: Vec<(Contributor, CellEntry)> = parts
         .iter()
-        .map(|&(node, term, reads, writes)| {
+        .map(|&(node, group, term, reads, writes)| {
             let counts = Counts { reads, writes, read_bytes: reads * 2, write_bytes: writes * 3 };
             (
-                Contributor { node: node.into(), term },
+                Contributor { node: node.into(), group, term },
                 CellEntry { index: 0, counts, flags: Flags::NONE },
             )
         })
@@ -39,6 +45,16 @@ fn disagreement_keeps_the_larger_and_says_so() {
         Flags::NONE,
         "no report is no disagreement"
     );
+}
+
+#[test]
+fn groups_that_share_a_term_number_add() {
+    let groups = merged_in_groups(&[("a", 1, 5, 1, 10), ("a", 2, 5, 1, 7)]);
+    assert_eq!((groups.counts.reads, groups.counts.writes, groups.flags), (2, 17, Flags::NONE));
+    let twice = merged_in_groups(&[("a", 1, 5, 1, 10), ("a", 2, 5, 1, 7), ("b", 2, 5, 1, 7)]);
+    assert_eq!((twice.counts.reads, twice.counts.writes, twice.flags), (3, 17, Flags::NONE));
+    let unknown = merged_in_groups(&[("a", 1, 0, 0, 10), ("b", 1, 0, 0, 12), ("b", 2, 0, 0, 1)]);
+    assert_eq!((unknown.counts.writes, unknown.flags), (13, Flags::CONFLICT));
 }
 
 #[test]

@@ -24,7 +24,31 @@ fn column(rows: u64, seed: u64) -> Column {
         unattributed: seed,
         groups: vec![1, 2],
         rows: (0..rows).map(row).collect(),
+        buckets: Vec::new(),
     }
+}
+
+/// The same with buckets that share bounds with the rows, and members and parts of their own.
+fn with_buckets(rows: u64, buckets: u64, seed: u64) -> Column {
+    let key = |i: u64| format!("user:{i:05}").into_bytes();
+    let part = |term: u64| BucketPart {
+        group: 1 + term % 2,
+        term,
+        counts: Counts { reads: seed, writes: term, read_bytes: 0, write_bytes: u64::MAX - term },
+        flags: Flags((seed % 3) as u16),
+    };
+    let bucket = |i: u64| {
+        let mut parts: Vec<BucketPart> = (0..(seed ^ i) % 5).map(part).collect();
+        parts.sort_by_key(|part| (part.group, part.term));
+        Bucket {
+            group: 1 + i % 2,
+            range: KeyRange::new(key(i * 3), key(i * 3 + 2)).unwrap(),
+            members: (1..=(seed % 257)).map(|member| member * (1 + i)).collect(),
+            member_count: 300 + i,
+            parts,
+        }
+    };
+    Column { buckets: (0..buckets).map(bucket).collect(), ..column(rows, seed) }
 }
 
 #[test]
@@ -34,10 +58,47 @@ fn a_skip_mark_comes_back() {
     (0..payload.len()).for_each(|cut| assert!(decode_skip(&payload[..cut]).is_err()));
 }
 
+#[test]
+fn a_column_without_buckets_pays_nothing_for_them() {
+    let plain = encode(&source(), 1, &column(9, 4));
+    assert_eq!(plain[0], PLAIN);
+    let mut with = encode(&source(), 1, &with_buckets(9, 1, 4));
+    assert_eq!(with[0], WITH_BUCKETS);
+    assert!(decode(&with).is_ok());
+    with[0] = WITH_BUCKETS + 1;
+    assert!(matches!(decode(&with), Err(CodecError::Version { found: 3, known: 2, .. })));
+    // What says that it has buckets has some.
+    let mut empty = plain;
+    empty[0] = WITH_BUCKETS;
+    empty.push(0);
+    assert_eq!(decode(&empty), Err(invalid("no buckets where there are some")));
+}
+
+#[test]
+fn malformed_buckets_are_refused() {
+    let refused = |spoil: fn(&mut Bucket)| {
+        let mut column = with_buckets(3, 2, 9);
+        spoil(&mut column.buckets[1]);
+        decode(&encode(&source(), 1, &column)).unwrap_err()
+    };
+    let wrong: [fn(&mut Bucket); 4] = [
+        |b| b.group = 9,
+        |b| b.member_count = 1,
+        |b| b.parts.push(b.parts[0].clone()),
+        |b| b.members[0] = 0,
+    ];
+    for spoil in wrong {
+        assert_eq!(refused(spoil), invalid("a malformed column"));
+    }
+    let crowded = refused(|b| b.members = (1..=257).collect());
+    assert_eq!(crowded, invalid("a list that is too long"));
+}
+
 proptest! {
     #[test]
-    fn round_trip_and_every_cut(rows in 0u64..40, seed in any::<u64>(), cut in any::<prop::sample::Index>()) {
-        let column = column(rows, seed);
+    fn round_trip_and_every_cut(rows in 0u64..40, buckets in 0u64..9, seed in any::<u64>(), cut in any::<prop::sample::Index>()) {
+        let column = with_buckets(rows, buckets, seed);
+        column.validate().unwrap();
         let payload = encode(&source(), seed, &column);
         prop_assert_eq!(decode(&payload).unwrap(), (source(), seed, column));
         prop_assert!(decode(&payload[..cut.index(payload.len())]).is_err());
@@ -45,13 +106,15 @@ proptest! {
 
     #[test]
     fn noise_never_panics(mut payload in prop::collection::vec(any::<u8>(), 1..300)) {
-        payload[0] = VERSION;
-        let _ = decode(&payload);
+        for version in [PLAIN, WITH_BUCKETS] {
+            payload[0] = version;
+            let _ = decode(&payload);
+        }
     }
 
     #[test]
-    fn spoiled_records_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut payload = encode(&source(), 1, &column(20, 9));
+    fn spoiled_records_never_panic(at in any::<prop::sample::Index>(), byte in any::<u8>(), seed in any::<u64>()) {
+        let mut payload = encode(&source(), 1, &with_buckets(20, 6, seed));
         let at = at.index(payload.len());
         payload[at] = byte;
         let _ = decode(&payload);

@@ -37,6 +37,18 @@ pub fn seal(version: u8, payload: &[u8]) -> Vec<u8> {
 /// # Errors
 /// [`CodecError::Truncated`], [`CodecError::Checksum`], [`CodecError::Version`].
 pub fn open<'a>(what: &'static str, known: u8, value: &'a [u8]) -> Result<&'a [u8], CodecError> {
+    open_versioned(what, known, value).map(|(_, payload)| payload)
+}
+
+/// Like [`open`], for a layout that has several versions up to `known`: which one it is, too.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_versioned<'a>(
+    what: &'static str,
+    known: u8,
+    value: &'a [u8],
+) -> Result<(u8, &'a [u8]), CodecError> {
     let (body, crc) = value.split_last_chunk::<4>().ok_or(CodecError::Truncated { what })?;
     let (&found, payload) = body.split_first().ok_or(CodecError::Truncated { what })?;
     let (stored, computed) = (u32::from_le_bytes(*crc), crc32fast::hash(body));
@@ -46,5 +58,5 @@ pub fn open<'a>(what: &'static str, known: u8, value: &'a [u8]) -> Result<&'a [u
     if found == 0 || found > known {
         return Err(CodecError::Version { what, found, known });
     }
-    Ok(payload)
+    Ok((found, payload))
 }

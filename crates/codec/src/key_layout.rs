@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `!admin\|keyviz\|range\|<lineage: 16>\|<hour: u64 BE>` | [`crate::HourBlocks`] | the finest columns of one lineage for one Unix hour |
 //! | `!admin\|keyviz\|coverage\|<hour: u64 BE>` | [`crate::Coverage`] | which source recorded which window of the hour, for one group |
+//! | `!admin\|keyviz\|index\|<hour: u64 BE>` | [`crate::BucketIndex`] | the virtual buckets of the hour, in the group of each one's first member; their cells are under `range\|<bucket id>\|<hour>` |
 //! | `!admin\|keyviz\|lineage\|<lineage: 16>` | [`crate::lineage_record`] | one range from its birth to its end |
 //! | `!admin\|keyviz\|event\|<hlc: u64 BE>` | [`crate::marks::LeaderEvent`] | a change of leader or term |
 //! | `!admin\|keyviz\|damaged\|<logical key>` | the bytes as found | a value that failed its checksum when it had to be rewritten |
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 const RANGE: &[u8] = b"!admin|keyviz|range|";
 const COVERAGE: &[u8] = b"!admin|keyviz|coverage|";
+const INDEX: &[u8] = b"!admin|keyviz|index|";
 const LINEAGE: &[u8] = b"!admin|keyviz|lineage|";
 const EVENT: &[u8] = b"!admin|keyviz|event|";
 const DAMAGED: &[u8] = b"!admin|keyviz|damaged|";
@@ -38,6 +40,7 @@ pub const NODE_GROUP: GroupId = 0;
 pub enum Key {
     Range { lineage: LineageId, hour: u64 },
     Coverage { hour: u64 },
+    Index { hour: u64 },
     Lineage { lineage: LineageId },
     Event { hlc: Hlc },
     Damaged { logical: Vec<u8> },
@@ -59,6 +62,10 @@ impl Key {
             }
             Self::Coverage { hour } => {
                 key.extend_from_slice(COVERAGE);
+                key.extend_from_slice(&hour.to_be_bytes());
+            }
+            Self::Index { hour } => {
+                key.extend_from_slice(INDEX);
                 key.extend_from_slice(&hour.to_be_bytes());
             }
             Self::Lineage { lineage } => {
@@ -97,6 +104,8 @@ impl Key {
             Self::Range { lineage: uuid(lineage)?, hour: number(rest.strip_prefix(b"|")?)? }
         } else if let Some(rest) = logical.strip_prefix(COVERAGE) {
             Self::Coverage { hour: number(rest)? }
+        } else if let Some(rest) = logical.strip_prefix(INDEX) {
+            Self::Index { hour: number(rest)? }
         } else if let Some(rest) = logical.strip_prefix(LINEAGE) {
             Self::Lineage { lineage: uuid(rest)? }
         } else if let Some(rest) = logical.strip_prefix(EVENT) {
@@ -130,7 +139,9 @@ impl Key {
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
     pub fn expiry_hour(&self) -> Option<u64> {
         match self {
-            Self::Range { hour, .. } | Self::Coverage { hour } => Some(*hour),
+            Self::Range { hour, .. } | Self::Coverage { hour } | Self::Index { hour } => {
+                Some(*hour)
+            }
             Self::Event { hlc } => Some(keyviz_lineage::unix_hour(hlc.unix_ms())),
             _ => None,
         }
@@ -143,12 +154,33 @@ fn range_prefix(lineage: LineageId) -> Vec<u8> {
 
 /// First keys of the families that are scanned, within `group`.
 pub mod prefix {
-    use super::{BOOT, EVENT, GroupId, LINEAGE, MEMBER, META};
+    use keyviz_lineage::LineageId;
+
+    use super::{BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, range_prefix};
 
     fn within(group: GroupId, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = group.to_be_bytes().to_vec();
         parts.iter().for_each(|part| key.extend_from_slice(part));
         key
+    }
+
+    /// Every block of the group.
+    pub fn range(group: GroupId) -> Vec<u8> {
+        within(group, &[RANGE])
+    }
+
+    /// Every block of one lineage.
+    pub fn range_of(group: GroupId, lineage: LineageId) -> Vec<u8> {
+        within(group, &[&range_prefix(lineage)])
+    }
+
+    /// The first key behind every key that begins with one of these prefixes.
+    pub fn end(mut prefix: Vec<u8>) -> Vec<u8> {
+        // Every prefix of the catalogue ends in '|', which has a successor.
+        if let Some(last) = prefix.last_mut() {
+            *last += 1;
+        }
+        prefix
     }
 
     /// Every lineage record of the group.
@@ -177,6 +209,7 @@ impl fmt::Display for Key {
         match self {
             Self::Range { lineage, hour } => write!(f, "!admin|keyviz|range|{lineage}|{hour}"),
             Self::Coverage { hour } => write!(f, "!admin|keyviz|coverage|{hour}"),
+            Self::Index { hour } => write!(f, "!admin|keyviz|index|{hour}"),
             Self::Lineage { lineage } => write!(f, "!admin|keyviz|lineage|{lineage}"),
             Self::Event { hlc } => write!(f, "!admin|keyviz|event|{hlc}"),
             Self::Damaged { logical } => {

@@ -6,6 +6,7 @@ fn every_key_parses_back_and_sorts_by_group_first() {
     let keys = [
         Key::Range { lineage, hour: 485_000 },
         Key::Coverage { hour: 1 },
+        Key::Index { hour: 1 },
         Key::Lineage { lineage },
         Key::Event { hlc: Hlc::new(3, 4) },
         Key::Applied,
@@ -34,4 +35,17 @@ fn the_logical_key_is_the_contracts() {
     let expected =
         [b"!admin|keyviz|range|A".as_slice(), &[0; 15], b"|", &2u64.to_be_bytes()].concat();
     assert_eq!(key.encode(1)[8..], expected);
+}
+
+#[test]
+fn a_prefix_ends_behind_its_last_key_and_before_the_next_family() {
+    let lineage = Uuid::from_u128(7);
+    let last = Key::Range { lineage, hour: u64::MAX }.encode(1);
+    let next = Key::Range { lineage: Uuid::from_u128(8), hour: 0 }.encode(1);
+    let end = prefix::end(prefix::range_of(1, lineage));
+    assert!(prefix::range_of(1, lineage) < last && last < end && end < next);
+    let all = prefix::end(prefix::range(1));
+    assert!(Key::Range { lineage: Uuid::max(), hour: u64::MAX }.encode(1) < all);
+    assert!(all < Key::Range { lineage: Uuid::nil(), hour: 0 }.encode(2));
+    assert_eq!(Key::Index { hour: 3 }.expiry_hour(), Some(3));
 }

@@ -1,4 +1,5 @@
-//! Every byte that keyviz stores: keys, column records, hour blocks, coverage, lineage records.
+//! Every byte that keyviz stores: keys, column records, hour blocks, the bucket
+//! index, coverage, lineage records.
 //!
 //! Responsible for: layouts (drawn at the head of each module, and in `docs/storage-format.md`),
 //! encoding, decoding, and the pure rules by which contributions merge into cells.
@@ -9,6 +10,7 @@
 //! Proof: the `*_test.rs` beside each module (round trips, every truncation, bit flips).
 
 pub mod block;
+pub mod bucket_index;
 pub mod cell;
 pub mod column_record;
 pub mod coverage;
@@ -19,6 +21,7 @@ pub mod marks;
 mod varint;
 
 pub use block::{Block, CellEntry, Contributor, HourBlocks};
+pub use bucket_index::{BucketIndex, IndexedBucket};
 pub use cell::Cell;
 pub use coverage::{Coverage, WindowCover};
 pub use envelope::CodecError;

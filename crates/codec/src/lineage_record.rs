@@ -7,7 +7,7 @@
 //! 0, or 1 + successor group + successor route | proposal: 16 | cause: u8 | catalogue version
 //! ```
 
-use keyviz_lineage::{Cause, Hlc, KeyRange, LineageRecord, ParentRef};
+use keyviz_lineage::{Cause, Hlc, LineageRecord, ParentRef};
 use uuid::Uuid;
 
 use crate::varint::{Reader, Writer};
@@ -15,14 +15,16 @@ use crate::{CodecError, envelope};
 
 const VERSION: u8 = 1;
 const WHAT: &str = "lineage record";
-const CAUSES: [Cause; 5] =
-    [Cause::Create, Cause::Split, Cause::Merge, Cause::Move, Cause::Backfill];
+/// Stored as an index into this list. What is recovered lives in memory only; it has its place here
+/// so that every record has one form, and comes back as what it is.
+const CAUSES: [Cause; 6] =
+    [Cause::Create, Cause::Split, Cause::Merge, Cause::Move, Cause::Backfill, Cause::Recovered];
 
 /// The stored value of a record.
 pub fn encode(record: &LineageRecord) -> Vec<u8> {
     let mut out = Writer::default();
     out.raw(record.id.as_bytes());
-    put_range(&mut out, &record.range);
+    out.range(&record.range);
     out.uint(record.route);
     out.uint(record.group);
     out.uint(record.valid_from.0);
@@ -37,7 +39,7 @@ pub fn encode(record: &LineageRecord) -> Vec<u8> {
     for parent in &record.parents {
         out.uint(parent.group);
         out.raw(parent.id.as_bytes());
-        put_range(&mut out, &parent.range);
+        out.range(&parent.range);
         out.uint(parent.valid_from.0);
     }
     match record.successor {
@@ -61,7 +63,7 @@ pub fn encode(record: &LineageRecord) -> Vec<u8> {
 pub fn decode(value: &[u8]) -> Result<LineageRecord, CodecError> {
     let mut input = Reader::new(envelope::open(WHAT, VERSION, value)?, WHAT);
     let id = Uuid::from_bytes(input.array()?);
-    let range = take_range(&mut input)?;
+    let range = input.range()?;
     let (route, group) = (input.uint()?, input.uint()?);
     let valid_from = Hlc(input.uint()?);
     let valid_to = if take_presence(&mut input)? { Some(Hlc(input.uint()?)) } else { None };
@@ -70,7 +72,7 @@ pub fn decode(value: &[u8]) -> Result<LineageRecord, CodecError> {
         parents.push(ParentRef {
             group: input.uint()?,
             id: Uuid::from_bytes(input.array()?),
-            range: take_range(&mut input)?,
+            range: input.range()?,
             valid_from: Hlc(input.uint()?),
         });
     }
@@ -94,16 +96,6 @@ pub fn decode(value: &[u8]) -> Result<LineageRecord, CodecError> {
         cause,
         version,
     })
-}
-
-fn put_range(out: &mut Writer, range: &KeyRange) {
-    out.prefixed(range.start());
-    out.prefixed(range.end());
-}
-
-fn take_range(input: &mut Reader<'_>) -> Result<KeyRange, CodecError> {
-    let (start, end) = (input.prefixed()?, input.prefixed()?);
-    KeyRange::new(start, end).map_err(|_| input.invalid("an inverted range"))
 }
 
 fn take_presence(input: &mut Reader<'_>) -> Result<bool, CodecError> {

@@ -1,3 +1,4 @@
+use keyviz_lineage::KeyRange;
 use proptest::prelude::*;
 
 use super::*;
@@ -10,7 +11,7 @@ proptest! {
     #[test]
     fn round_trip_and_damage(
         keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 6), numbers in any::<[u64; 8]>(),
-        open in any::<bool>(), parents in 0usize..4, cause in 0usize..5, flip in any::<prop::sample::Index>(),
+        open in any::<bool>(), parents in 0usize..4, cause in 0usize..6, flip in any::<prop::sample::Index>(),
     ) {
         let parent = |i: usize| ParentRef {
             group: numbers[i], id: Uuid::from_u128(u128::from(numbers[i])),

@@ -1,4 +1,7 @@
-//! LEB128 variable-length integers and length-prefixed bytes: the atoms of every layout here.
+//! LEB128 variable-length integers, length-prefixed bytes and key ranges: the atoms of every layout
+//! here. An integer has one form only: one with needless bytes is refused.
+
+use keyviz_lineage::KeyRange;
 
 use crate::CodecError;
 
@@ -28,6 +31,22 @@ impl Writer {
     pub(crate) fn prefixed(&mut self, bytes: &[u8]) {
         self.uint(bytes.len() as u64);
         self.raw(bytes);
+    }
+
+    /// Two keys, each length-prefixed.
+    pub(crate) fn range(&mut self, range: &KeyRange) {
+        self.prefixed(range.start());
+        self.prefixed(range.end());
+    }
+
+    /// Distinct numbers, ascending: how many, the first, then gaps - 1.
+    pub(crate) fn ascending<'a>(&mut self, numbers: impl ExactSizeIterator<Item = &'a u64>) {
+        self.uint(numbers.len() as u64);
+        let mut next = 0u64;
+        for &number in numbers {
+            self.uint(number.wrapping_sub(next));
+            next = number.wrapping_add(1);
+        }
     }
 
     /// A length-prefixed part, so that a reader can skip it.
@@ -68,6 +87,9 @@ impl<'a> Reader<'a> {
             }
             value |= u64::from(byte & 0x7F) << shift;
             if byte < 0x80 {
+                if byte == 0 && shift > 0 {
+                    return Err(self.invalid("a varint with needless bytes"));
+                }
                 return Ok(value);
             }
         }
@@ -106,6 +128,29 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&mut self) -> Result<&'a str, CodecError> {
         let bytes = self.prefixed()?;
         std::str::from_utf8(bytes).map_err(|_| self.invalid("text that is not UTF-8"))
+    }
+
+    pub(crate) fn range(&mut self) -> Result<KeyRange, CodecError> {
+        let (start, end) = (self.prefixed()?, self.prefixed()?);
+        KeyRange::new(start, end).map_err(|_| self.invalid("an inverted range"))
+    }
+
+    /// At most `limit` numbers, as [`Writer::ascending`] wrote them.
+    pub(crate) fn ascending(&mut self, limit: usize) -> Result<Vec<u64>, CodecError> {
+        let count = self.count()?;
+        if count > limit {
+            return Err(self.invalid("a list that is too long"));
+        }
+        let mut numbers: Vec<u64> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let gap = self.uint()?;
+            let number = match numbers.last() {
+                None => Some(gap),
+                Some(last) => last.checked_add(1).and_then(|next| next.checked_add(gap)),
+            };
+            numbers.push(number.ok_or_else(|| self.invalid("a number beyond 64 bits"))?);
+        }
+        Ok(numbers)
     }
 
     pub(crate) fn part(&mut self) -> Result<Reader<'a>, CodecError> {

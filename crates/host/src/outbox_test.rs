@@ -15,6 +15,7 @@ fn column(writes: u64) -> Column {
         unattributed: 0,
         groups: vec![2],
         rows: vec![row],
+        buckets: Vec::new(),
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! Invariants (checked by [`Column::validate`]): the window is on its step's grid, no route or group
 //! is 0, rows are in `(start, route, term, end)` order without duplicates, every row's group is in
-//! `groups`, the covered interval is not inverted.
+//! `groups`, the covered interval is not inverted; buckets as in [`bucket`].
 
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{GroupId, KeyRange, RouteId, Window};
+
+pub mod bucket;
+
+pub use bucket::{Bucket, BucketError, BucketPart, MAX_LISTED_MEMBERS};
 
 /// The four series of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -211,6 +215,8 @@ pub struct Column {
     pub groups: Vec<GroupId>,
     /// The counts, in [`Row::order`].
     pub rows: Vec<Row>,
+    /// The counts of routes that were counted together, in [`Bucket::order`].
+    pub buckets: Vec<Bucket>,
 }
 
 /// The longest node name, in bytes.
@@ -242,13 +248,16 @@ pub enum ColumnError {
     /// A key over the limit.
     #[error("row {row} (route {route}) has a bound of {bytes} bytes; the limit is 65,536")]
     KeyTooLong { row: usize, route: RouteId, bytes: usize },
+    /// A malformed virtual bucket.
+    #[error("bucket {bucket}: {source}")]
+    Bucket { bucket: usize, source: BucketError },
 }
 
 impl Column {
     /// Checks the invariants in this module's header.
     ///
     /// # Errors
-    /// The first violation, naming the row.
+    /// The first violation, naming the row or bucket.
     pub fn validate(&self) -> Result<(), ColumnError> {
         if self.covered_to_ms < self.covered_from_ms {
             let (from_ms, to_ms) = (self.covered_from_ms, self.covered_to_ms);
@@ -281,7 +290,8 @@ impl Column {
             }
             previous = Some(key);
         }
-        Ok(())
+        bucket::check(&self.buckets, &self.groups)
+            .map_err(|(bucket, source)| ColumnError::Bucket { bucket, source })
     }
 
     /// Whether less than a step was covered (the cell is then partial).

@@ -21,6 +21,7 @@ fn column(rows: Vec<Row>) -> Column {
         unattributed: 0,
         groups: vec![1],
         rows,
+        buckets: Vec::new(),
     }
 }
 

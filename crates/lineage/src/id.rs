@@ -17,7 +17,7 @@ use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 use uuid::Uuid;
 
-use crate::{GroupId, Hlc};
+use crate::{GroupId, Hlc, KeyRange};
 
 /// The identity of one range from its birth to its end.
 pub type LineageId = Uuid;
@@ -50,6 +50,22 @@ pub fn digest_id(bytes: &[u8]) -> Uuid {
     let mut top = [0u8; 16];
     top.copy_from_slice(&digest[..16]);
     uuid::Builder::from_custom_bytes(top).into_uuid()
+}
+
+/// The id of whatever stands for a range by its bounds alone (a virtual bucket, a coarse row): UUIDv8
+/// from BLAKE2b-256 of the length-prefixed start and end (contract section 5).
+pub fn virtual_id(range: &KeyRange) -> Uuid {
+    let mut bytes = Vec::with_capacity(16 + range.start().len() + range.end().len());
+    for key in [range.start(), range.end()] {
+        bytes.extend_from_slice(&(key.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(key);
+    }
+    digest_id(&bytes)
+}
+
+/// Whether an id is one of [`virtual_id`] rather than a lineage's.
+pub fn is_virtual(id: LineageId) -> bool {
+    id.get_version_num() == 8
 }
 
 /// The HLC tick that an id was derived from (the inverse of the time part of [`derive`]).

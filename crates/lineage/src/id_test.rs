@@ -43,3 +43,13 @@ fn the_vectors_of_the_contract() {
         assert_eq!(tick_of(id), Hlc(hlc).plus(ordinal));
     }
 }
+
+#[test]
+fn a_virtual_id_depends_on_where_the_bounds_part() {
+    let range = |start: &[u8], end: &[u8]| KeyRange::new(start, end).unwrap();
+    let id = virtual_id(&range(b"a", b"b"));
+    assert_eq!((id.get_version_num(), is_virtual(id)), (8, true));
+    assert_ne!(virtual_id(&range(b"ab", b"c")), virtual_id(&range(b"a", b"bc")));
+    assert_ne!(virtual_id(&range(b"", b"a")), virtual_id(&range(b"a", b"")));
+    assert!(!is_virtual(derive(Hlc(5), 1, &[0; 16], 0)));
+}

@@ -20,7 +20,10 @@ pub mod step;
 pub mod transition;
 
 pub use clock::Clock;
-pub use column::{Column, ColumnError, Counts, Flags, Row, Series, SourceId};
+pub use column::{
+    Bucket, BucketError, BucketPart, Column, ColumnError, Counts, Flags, MAX_LISTED_MEMBERS, Row,
+    Series, SourceId,
+};
 pub use entry::Entry;
 pub use graph::{GraphError, LineageGraph, Links, Slot};
 pub use hlc::{Hlc, HlcClock, HlcError};

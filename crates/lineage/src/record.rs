@@ -16,6 +16,9 @@ pub enum Cause {
     Move,
     /// A route that keyviz met before its creation was told.
     Backfill,
+    /// Nothing: its record is lost, and what is known of it was read from its blocks. Such a record
+    /// lives in memory only, so that what was counted is still found by its keys.
+    Recovered,
 }
 
 impl Cause {
@@ -27,6 +30,7 @@ impl Cause {
             Self::Merge => "merge",
             Self::Move => "move",
             Self::Backfill => "backfill",
+            Self::Recovered => "recovered",
         }
     }
 }

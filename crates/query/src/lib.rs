@@ -23,9 +23,9 @@ mod question;
 mod rows;
 mod span;
 
+use keyviz_lineage::id::virtual_id;
 use keyviz_lineage::{Flags, GroupId, KeyRange, LineageId, RouteId, Series, Step};
 use thiserror::Error;
-use uuid::Uuid;
 
 pub use matrix::{Explained, explain, matrix};
 pub use span::MAX_COLUMNS;
@@ -225,17 +225,6 @@ pub enum QueryError {
     TooManyWindows { windows: u64, unit_ms: u64, limit: u64 },
     #[error(transparent)]
     Store(#[from] keyviz_store::StoreError),
-}
-
-/// The id of a virtual row: UUIDv8 from BLAKE2b-256 of the length-prefixed bounds (contract
-/// section 5).
-pub(crate) fn virtual_id(range: &KeyRange) -> Uuid {
-    let mut bytes = Vec::new();
-    for key in [range.start(), range.end()] {
-        bytes.extend_from_slice(&(key.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(key);
-    }
-    keyviz_lineage::id::digest_id(&bytes)
 }
 
 #[cfg(test)]

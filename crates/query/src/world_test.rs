@@ -155,7 +155,7 @@ impl World {
             if !LineageGraph::expects(self.record(lineage), start_ms, end_ms) {
                 self.graph.note_recorded(lineage, start_ms, end_ms);
             }
-            let who = Contributor { node: sent.node.into(), term };
+            let who = Contributor { node: sent.node.into(), group: 0, term };
             let blocks = self.blocks.entry((group, lineage, hour)).or_default();
             blocks.block_mut(step).add(&who, CellEntry { index, counts, flags });
             let node = sent.node.to_owned();

@@ -3,6 +3,8 @@
 //! A row belongs to the lineage of its group, route, bounds and time ([`LineageGraph::resolve`]). One
 //! that no lineage matches is backfilled from the bounds it carries; where those contradict what is
 //! known, the row is refused by name and the rest of the column is stored (contract section 4).
+//! Virtual buckets have no route, so none of this is for them: they are stored as they come (see
+//! `memory.rs`).
 
 use keyviz_lineage::{
     Change, Column, Hlc, LineageGraph, LineageRecord, ProposalId, RouteId, RouteSpec, Row,

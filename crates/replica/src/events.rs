@@ -50,11 +50,13 @@ pub struct Event {
 /// The births and ends in `[from_ms, to_ms)`, oldest first.
 pub(crate) fn of_graph(graph: &LineageGraph, from_ms: u64, to_ms: u64) -> Vec<Event> {
     let within = |ms: u64| (from_ms..to_ms).contains(&ms);
+    // Of what was recovered from its blocks, neither birth nor end is known.
+    let records = || graph.records().filter(|record| record.cause != Cause::Recovered);
     let mut born: Vec<&LineageRecord> =
-        graph.records().filter(|record| within(record.valid_from.unix_ms())).collect();
+        records().filter(|record| within(record.valid_from.unix_ms())).collect();
     born.sort_by(|a, b| birth_key(a).cmp(&birth_key(b)));
     let mut events: Vec<Event> = born.chunk_by(|a, b| same_birth(a, b)).map(birth).collect();
-    for record in graph.records() {
+    for record in records() {
         let Some(end) = record.valid_to.filter(|end| within(end.unix_ms())) else { continue };
         if graph.children(record.id).is_empty() && record.successor.is_none() {
             events.push(Event {
@@ -88,8 +90,9 @@ fn birth(records: &[&LineageRecord]) -> Event {
         |routes: &[RouteId]| routes.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let (kind, text) = match first.cause {
         Cause::Create => (EventKind::Create, format!("create route {}", list(&routes))),
-        Cause::Backfill => {
-            (EventKind::Backfill, format!("backfill route {} {}", first.route, first.range))
+        Cause::Backfill | Cause::Recovered => {
+            let text = format!("{} route {} {}", first.cause.name(), first.route, first.range);
+            (EventKind::Backfill, text)
         }
         Cause::Split => {
             let keys: Vec<String> = records

@@ -2,6 +2,10 @@
 //!
 //! Owns: for each group the delta that is being filled and the sealed ones that a checkpoint is
 //! writing; and who is expected in each group.
+//! A virtual bucket belongs to its home group altogether: its cells, whichever groups they were counted
+//! in, and its place in the index are in that group's delta, so that the one applied mark of that
+//! group says whether the store has it. It has no route and no lineage, so it goes past
+//! [`crate::admit`]: there is nothing to resolve, to backfill or to contradict.
 //! Invariant: a delta says from which to which WAL record it holds its group's rows, so a reader can
 //! tell by the group's applied mark whether the store has it already (R5).
 
@@ -9,8 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use keyviz_codec::marks::Member;
-use keyviz_codec::{CellEntry, Contributor, Coverage, HourBlocks, WindowCover};
-use keyviz_lineage::{Column, GroupId, LineageId, Row, SourceId};
+use keyviz_codec::{BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, WindowCover};
+use keyviz_lineage::{Bucket, Column, GroupId, LineageId, Row, SourceId, Window};
 
 /// What a stretch of the WAL adds to one group.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +23,12 @@ pub struct Delta {
     pub first_wal: u64,
     /// The last WAL record in it.
     pub last_wal: u64,
-    /// Cells by lineage and hour.
+    /// Cells by lineage (or virtual bucket) and hour.
     pub blocks: HashMap<(LineageId, u64), HourBlocks>,
     /// Who recorded what, by hour.
     pub coverage: BTreeMap<u64, Coverage>,
+    /// Virtual buckets that the group keeps, by hour.
+    pub index: BTreeMap<u64, BucketIndex>,
     /// Members that changed, as they are after the last WAL record.
     pub members: BTreeMap<String, Member>,
 }
@@ -67,8 +73,8 @@ impl Memory {
         self.groups.entry(group).or_default().members = members;
     }
 
-    /// Adds a column. Rows and coverage of groups for which `skip` holds are left out (the store has
-    /// them already).
+    /// Adds a column. Rows, buckets and coverage of groups for which `skip` holds are left out (the
+    /// store has them already).
     pub(crate) fn add(
         &mut self,
         wal_sequence: u64,
@@ -78,13 +84,16 @@ impl Memory {
         skip: impl Fn(GroupId) -> bool,
     ) {
         let (window, index) = (column.window, column.window.index_in_hour() as u16);
-        let mut contributor = Contributor { node: source.node.as_str().into(), term: 0 };
+        let mut contributor = Contributor { node: source.node.as_str().into(), group: 0, term: 0 };
         for (lineage, row) in placed.iter().filter(|(_, row)| !skip(row.group)) {
             contributor.term = row.term;
             let delta = self.open(row.group, wal_sequence);
             let blocks = delta.blocks.entry((*lineage, window.hour())).or_default();
             let entry = CellEntry { index, counts: row.counts, flags: row.flags };
             blocks.block_mut(window.step).add(&contributor, entry);
+        }
+        for bucket in column.buckets.iter().filter(|bucket| !skip(bucket.group)) {
+            self.add_bucket(wal_sequence, source, window, bucket);
         }
         let node_group = [keyviz_codec::key_layout::NODE_GROUP];
         let groups = if column.groups.is_empty() { &node_group[..] } else { &column.groups };
@@ -102,6 +111,28 @@ impl Memory {
                 let changed = member.clone();
                 self.open(group, wal_sequence).members.insert(source.node.clone(), changed);
             }
+        }
+    }
+
+    fn add_bucket(
+        &mut self,
+        wal_sequence: u64,
+        source: &SourceId,
+        window: Window,
+        bucket: &Bucket,
+    ) {
+        let delta = self.open(bucket.group, wal_sequence);
+        delta.index.entry(window.hour()).or_default().add(bucket, window);
+        if bucket.parts.is_empty() {
+            return;
+        }
+        let index = window.index_in_hour() as u16;
+        let blocks = delta.blocks.entry((bucket.id(), window.hour())).or_default();
+        let block = blocks.block_mut(window.step);
+        for part in &bucket.parts {
+            let node = source.node.as_str().into();
+            let who = Contributor { node, group: part.group, term: part.term };
+            block.add(&who, CellEntry { index, counts: part.counts, flags: part.flags });
         }
     }
 

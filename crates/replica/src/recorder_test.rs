@@ -16,27 +16,27 @@ use uuid::Uuid;
 
 use crate::{Progress, Recorder, RecorderConfig, Verdict};
 
-const START_MS: u64 = 1_700_000_000_000 - 1_700_000_000_000 % 3_600_000;
+pub(crate) const START_MS: u64 = 1_700_000_000_000 - 1_700_000_000_000 % 3_600_000;
 
-fn open(folder: &Path, clock: &Arc<ManualClock>) -> Recorder {
+pub(crate) fn open(folder: &Path, clock: &Arc<ManualClock>) -> Recorder {
     let config = RecorderConfig { persist_interval_ms: 3_600_000, ..RecorderConfig::new(folder) };
     Recorder::open(config, Arc::clone(clock) as _, &Progress::default()).unwrap()
 }
 
-fn source(boot: u128) -> SourceId {
+pub(crate) fn source(boot: u128) -> SourceId {
     SourceId { node: "n1".into(), boot: Uuid::from_u128(boot) }
 }
 
-fn range(start: &str, end: &str) -> KeyRange {
+pub(crate) fn range(start: &str, end: &str) -> KeyRange {
     KeyRange::new(start.as_bytes(), end.as_bytes()).unwrap()
 }
 
-fn row(route: u64, range: KeyRange, writes: u64) -> Row {
+pub(crate) fn row(route: u64, range: KeyRange, writes: u64) -> Row {
     let counts = Counts { writes, ..Counts::default() };
     Row { route, group: 1, term: 1, range, counts, flags: Flags::NONE }
 }
 
-fn column(window: u64, rows: Vec<Row>) -> Entry {
+pub(crate) fn column(window: u64, rows: Vec<Row>) -> Entry {
     let step = Step::from_ms(1_000).unwrap();
     let start_ms = START_MS + window * 1_000;
     Entry::Column(Column {
@@ -46,6 +46,7 @@ fn column(window: u64, rows: Vec<Row>) -> Entry {
         unattributed: 0,
         groups: vec![1],
         rows,
+        buckets: Vec::new(),
     })
 }
 
@@ -60,7 +61,7 @@ fn transition(hlc_ms: u64, change: Change) -> Entry {
     })
 }
 
-fn send(recorder: &Recorder, boot: u128, sequence: u64, entry: Entry) -> Verdict {
+pub(crate) fn send(recorder: &Recorder, boot: u128, sequence: u64, entry: Entry) -> Verdict {
     block_on(recorder.submit(source(boot), sequence, Ok(entry)))
 }
 
@@ -282,7 +283,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 
 /// Persists everything and waits until that is over: a folder that is being written cannot be copied
 /// as of one instant.
-fn persist(recorder: &Recorder) {
+pub(crate) fn persist(recorder: &Recorder) {
     let before = recorder.counters().releases;
     recorder.persist_soon();
     while recorder.counters().releases == before {
@@ -309,7 +310,7 @@ fn listing(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, (u64, SystemTime)
 ///
 /// A kill leaves the folder as of one instant, a copy takes longer, and RocksDB deletes obsolete
 /// files in the background; so the copy counts only when nothing changed while it was made.
-fn crash(recorder: Recorder, from: &Path, to: &Path) {
+pub(crate) fn crash(recorder: Recorder, from: &Path, to: &Path) {
     let copy = || -> std::io::Result<bool> {
         let before = listing(from)?;
         for file in before.keys() {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Member;
-use keyviz_codec::{Coverage, HourBlocks};
+use keyviz_codec::{BucketIndex, Coverage, HourBlocks};
 use keyviz_lineage::{GroupId, LineageGraph, LineageId, Step};
 use keyviz_store::{History, StoreError, View};
 
@@ -48,6 +48,27 @@ impl<'a> RecorderView<'a> {
 
     fn deltas(&self, group: GroupId) -> &[Arc<Delta>] {
         self.groups.get(&group).map_or(&[], |view| &view.deltas)
+    }
+
+    /// What is stored by hour, with what the deltas have of those hours.
+    fn with_open<T: Clone>(
+        &self,
+        group: GroupId,
+        hours: &RangeInclusive<u64>,
+        stored: Vec<(u64, Result<T, StoreError>)>,
+        parts_of: impl Fn(&Delta) -> &BTreeMap<u64, T>,
+        merge: impl Fn(&mut T, &T),
+    ) -> Vec<(u64, Result<T, StoreError>)> {
+        let mut found: BTreeMap<_, _> = stored.into_iter().collect();
+        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
+        for delta in self.deltas(group) {
+            for (&hour, part) in parts_of(delta) {
+                if hour >= oldest_hour && hours.contains(&hour) {
+                    merge_hour(&mut found, hour, part, &merge);
+                }
+            }
+        }
+        found.into_iter().collect()
     }
 }
 
@@ -108,19 +129,17 @@ impl History for RecorderView<'_> {
         group: GroupId,
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<Coverage, StoreError>)> {
-        let mut found: BTreeMap<_, _> =
-            self.store.coverage(group, hours.clone()).into_iter().collect();
-        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
-        for delta in self.deltas(group) {
-            for (&hour, part) in delta
-                .coverage
-                .iter()
-                .filter(|(hour, _)| **hour >= oldest_hour && hours.contains(hour))
-            {
-                merge_hour(&mut found, hour, part, Coverage::merge);
-            }
-        }
-        found.into_iter().collect()
+        let stored = self.store.coverage(group, hours.clone());
+        self.with_open(group, &hours, stored, |delta| &delta.coverage, Coverage::merge)
+    }
+
+    fn buckets(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<BucketIndex, StoreError>)> {
+        let stored = self.store.buckets(group, hours.clone());
+        self.with_open(group, &hours, stored, |delta| &delta.index, BucketIndex::merge)
     }
 
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {

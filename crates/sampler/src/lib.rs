@@ -206,6 +206,7 @@ impl Sampler {
             unattributed: self.unattributed.swap(0, Ordering::Relaxed),
             groups: registry.groups.clone(),
             rows,
+            buckets: Vec::new(),
         }
     }
 

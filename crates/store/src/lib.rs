@@ -20,7 +20,7 @@ pub use batch::Batch;
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use open::{Store, StoreOptions};
-pub use view::{History, View};
+pub use view::{History, Unrecorded, View};
 
 #[cfg(test)]
 mod store_test;

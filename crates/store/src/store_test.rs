@@ -15,7 +15,7 @@ fn open(path: &std::path::Path, retention_ms: u64) -> Store {
 fn block(value: u64) -> HourBlocks {
     let mut hour = HourBlocks::default();
     let counts = Counts { reads: value, ..Counts::default() };
-    let who = Contributor { node: "n".into(), term: 0 };
+    let who = Contributor { node: "n".into(), group: 0, term: 0 };
     hour.block_mut(Step::MINUTE).add(&who, CellEntry { index: 1, counts, flags: Flags::NONE });
     hour
 }

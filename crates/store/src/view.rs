@@ -7,11 +7,17 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
-use keyviz_codec::{CodecError, Coverage, HourBlocks, Key, key_layout, lineage_record};
+use keyviz_codec::{
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, key_layout, lineage_record,
+};
 use keyviz_lineage::{GroupId, Hlc, LineageId, LineageRecord, SourceId, Step};
 use rocksdb::{ReadOptions, Snapshot};
 
 use crate::{Store, StoreError};
+
+mod unrecorded;
+
+pub use unrecorded::Unrecorded;
 
 /// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
 /// hour over it (`keyviz_replica`).
@@ -42,6 +48,15 @@ pub trait History {
     /// # Errors
     /// A read failure.
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError>;
+    /// The virtual buckets that a group keeps, hour by hour. Their cells are [`History::blocks`] of
+    /// the bucket's id in the same group. A damaged one is an error in its place.
+    fn buckets(
+        &self,
+        _group: GroupId,
+        _hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<BucketIndex, StoreError>)> {
+        Vec::new()
+    }
     /// From when to when each node is expected in a group.
     ///
     /// # Errors
@@ -143,6 +158,14 @@ impl View<'_> {
         self.get(group, &Key::Coverage { hour }, Coverage::decode)
     }
 
+    /// The stored bucket index of one hour, whatever its age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn index_of(&self, group: GroupId, hour: u64) -> Result<Option<BucketIndex>, StoreError> {
+        self.get(group, &Key::Index { hour }, BucketIndex::decode)
+    }
+
     /// The stored mark of one expected source.
     ///
     /// # Errors
@@ -219,11 +242,7 @@ impl View<'_> {
     }
 
     fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let mut end = prefix.clone();
-        // Every prefix of the catalogue ends in '|', which has a successor.
-        if let Some(last) = end.last_mut() {
-            *last += 1;
-        }
+        let end = key_layout::prefix::end(prefix.clone());
         self.scan(prefix, end)
     }
 
@@ -303,6 +322,14 @@ impl History for View<'_> {
             source,
         })?;
         Ok(groups)
+    }
+
+    fn buckets(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<BucketIndex, StoreError>)> {
+        self.hours(group, hours, |hour| Key::Index { hour }, BucketIndex::decode)
     }
 
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {

@@ -14,8 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyviz_api::convert::check_node_id;
 use keyviz_lineage::{
-    Change, Column, Counts, Entry, Flags, Hlc, KeyRange, RouteSpec, Row, SourceId, Step,
-    Transition, Window, id,
+    Bucket, BucketPart, Change, Column, Counts, Entry, Flags, Hlc, KeyRange, RouteSpec, Row,
+    SourceId, Step, Transition, Window, id,
 };
 use keyviz_replica::Verdict;
 use serde::Deserialize;
@@ -45,6 +45,8 @@ pub(super) struct ColumnBody {
     #[serde(default)]
     groups: Vec<u64>,
     rows: Vec<RowBody>,
+    #[serde(default)]
+    buckets: Vec<BucketBody>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +60,36 @@ struct RowBody {
     end: Option<String>,
     start_base64: Option<String>,
     end_base64: Option<String>,
+    #[serde(default)]
+    reads: u64,
+    #[serde(default)]
+    writes: u64,
+    #[serde(default)]
+    read_bytes: u64,
+    #[serde(default)]
+    write_bytes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketBody {
+    group_id: u64,
+    start: Option<String>,
+    end: Option<String>,
+    start_base64: Option<String>,
+    end_base64: Option<String>,
+    members: Vec<u64>,
+    /// Absent: all of them are listed.
+    member_count: Option<u64>,
+    parts: Vec<PartBody>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartBody {
+    group_id: u64,
+    #[serde(default)]
+    term: u64,
     #[serde(default)]
     reads: u64,
     #[serde(default)]
@@ -164,8 +196,16 @@ impl ColumnBody {
         let window = Window::new(self.window_unix_ms, step).map_err(|error| error.to_string())?;
         let mut rows = self.rows.iter().map(RowBody::row).collect::<Result<Vec<Row>, String>>()?;
         rows.sort_by(|a, b| a.order().cmp(&b.order()));
+        let mut buckets = Vec::with_capacity(self.buckets.len());
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            buckets.push(bucket.bucket().map_err(|error| format!("bucket {at}: {error}"))?);
+        }
+        buckets.sort_by(|a, b| a.order().cmp(&b.order()));
         let mut groups: Vec<u64> =
             self.groups.iter().copied().chain(rows.iter().map(|row| row.group)).collect();
+        for bucket in &buckets {
+            groups.extend(bucket.parts.iter().map(|part| part.group).chain([bucket.group]));
+        }
         groups.sort_unstable();
         groups.dedup();
         let column = Column {
@@ -175,6 +215,7 @@ impl ColumnBody {
             unattributed: self.unattributed,
             groups,
             rows,
+            buckets,
         };
         column.validate().map_err(|error| error.to_string())?;
         Ok(column)
@@ -193,6 +234,30 @@ impl RowBody {
         };
         let (route, group, term) = (self.route_id, self.group_id, self.term);
         Ok(Row { route, group, term, range, counts, flags: Flags::NONE })
+    }
+}
+
+impl BucketBody {
+    fn bucket(&self) -> Result<Bucket, String> {
+        let range = range(&self.start, &self.start_base64, &self.end, &self.end_base64)?;
+        let mut members = self.members.clone();
+        members.sort_unstable();
+        let mut parts: Vec<BucketPart> = self.parts.iter().map(PartBody::part).collect();
+        parts.sort_by_key(|part| (part.group, part.term));
+        let member_count = self.member_count.unwrap_or(members.len() as u64);
+        Ok(Bucket { group: self.group_id, range, members, member_count, parts })
+    }
+}
+
+impl PartBody {
+    fn part(&self) -> BucketPart {
+        let counts = Counts {
+            reads: self.reads,
+            writes: self.writes,
+            read_bytes: self.read_bytes,
+            write_bytes: self.write_bytes,
+        };
+        BucketPart { group: self.group_id, term: self.term, counts, flags: Flags::NONE }
     }
 }
 

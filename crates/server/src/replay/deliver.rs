@@ -207,6 +207,7 @@ fn empty_column(plan: &Plan) -> Column {
         unattributed: 0,
         groups: Vec::new(),
         rows: Vec::new(),
+        buckets: Vec::new(),
     }
 }
 

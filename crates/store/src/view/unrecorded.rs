@@ -1,0 +1,123 @@
+//! Lineages that have blocks but no record: their record was lost, or never was (an upgrade). They
+//! are found by their blocks alone, with the range that was persisted with some of them (contract
+//! section 4).
+//!
+//! A skip-scan: one seek for each lineage that has a record, three and a few steps for each that has
+//! none; no block of the former is read. Virtual buckets have their place in `index|<hour>` instead
+//! and are passed over.
+//! Proof: `unrecorded_test.rs`; how long it takes at start is measured in `benches`.
+
+use std::ops::RangeInclusive;
+
+use keyviz_codec::{HourBlocks, Key, key_layout};
+use keyviz_lineage::{GroupId, KeyRange, LineageId, id};
+use rocksdb::{DBRawIterator, ReadOptions};
+
+use super::View;
+use crate::StoreError;
+
+/// A lineage that has blocks but no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unrecorded {
+    /// Its id.
+    pub lineage: LineageId,
+    /// Its keys, where a retained block that can be read says them.
+    pub range: Option<KeyRange>,
+    /// The first Unix hour that is retained of it.
+    pub first_hour: u64,
+    /// The last one.
+    pub last_hour: u64,
+}
+
+impl View<'_> {
+    /// The lineages of a group that have retained blocks and are not `known`, by id. A block that
+    /// cannot be decoded counts as one that says no range: whoever reads it is told.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn unrecorded(
+        &self,
+        group: GroupId,
+        known: &dyn Fn(LineageId) -> bool,
+    ) -> Result<Vec<Unrecorded>, StoreError> {
+        let mut cursor = self.blocks_cursor(group);
+        let mut found = Vec::new();
+        cursor.seek_to_first();
+        while let Some(key) = cursor.key() {
+            let Some((_, Key::Range { lineage, .. })) = Key::parse(key) else {
+                cursor.next();
+                continue;
+            };
+            if !id::is_virtual(lineage) && !known(lineage) {
+                found.extend(self.describe(&mut cursor, group, lineage));
+            }
+            cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
+        }
+        checked(&cursor, group)?;
+        Ok(found)
+    }
+
+    /// Whether any block of a lineage is stored in these hours, whatever its age. Reads none.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn has_blocks(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Result<bool, StoreError> {
+        let mut cursor = self.blocks_cursor(group);
+        cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
+        let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
+        checked(&cursor, group)?;
+        Ok(found)
+    }
+
+    /// What is retained of one lineage, if anything.
+    fn describe(
+        &self,
+        cursor: &mut DBRawIterator<'_>,
+        group: GroupId,
+        lineage: LineageId,
+    ) -> Option<Unrecorded> {
+        cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
+        let last_hour = block_at(cursor, lineage).filter(|&hour| hour >= self.oldest_hour)?;
+        cursor.seek(Key::Range { lineage, hour: self.oldest_hour }.encode(group));
+        let first_hour = block_at(cursor, lineage)?;
+        let mut range = None;
+        while range.is_none() && block_at(cursor, lineage).is_some() {
+            range =
+                cursor.value().and_then(|value| HourBlocks::decode_bounds(value).ok()).flatten();
+            cursor.next();
+        }
+        Some(Unrecorded { lineage, range, first_hour, last_hour })
+    }
+
+    fn blocks_cursor(&self, group: GroupId) -> DBRawIterator<'_> {
+        let all = key_layout::prefix::range(group);
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(all.clone());
+        options.set_iterate_upper_bound(key_layout::prefix::end(all));
+        // One block of each lineage would push out what queries come back to.
+        options.fill_cache(false);
+        self.snapshot.raw_iterator_cf_opt(self.store.family(), options)
+    }
+}
+
+/// The hour of the block under the cursor, if it is one of `lineage`.
+fn block_at(cursor: &DBRawIterator<'_>, lineage: LineageId) -> Option<u64> {
+    match Key::parse(cursor.key()?)? {
+        (_, Key::Range { lineage: at, hour }) if at == lineage => Some(hour),
+        _ => None,
+    }
+}
+
+fn checked(cursor: &DBRawIterator<'_>, group: GroupId) -> Result<(), StoreError> {
+    let key = || "a scan of the blocks".to_owned();
+    cursor.status().map_err(|source| StoreError::Read { group, key: key(), source })
+}
+
+#[cfg(test)]
+#[path = "unrecorded_test.rs"]
+mod unrecorded_test;
