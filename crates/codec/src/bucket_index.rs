@@ -119,7 +119,8 @@ impl BucketIndex {
 }
 
 impl IndexedBucket {
-    fn merge(&mut self, other: &Self) {
+    /// Adds what is known of the same bucket elsewhere (I1).
+    pub fn merge(&mut self, other: &Self) {
         self.groups.extend(&other.groups);
         self.members.extend(&other.members);
         while self.members.len() > MAX_LISTED_MEMBERS {

@@ -79,6 +79,8 @@ pub struct LineageGraph {
     closed: ClosedIndex,
     /// Closed, and recorded far outside of their lives: searched one by one.
     strays: BTreeSet<Slot>,
+    /// Those whose own record was lost ([`Cause::Recovered`]): no edge leads to them.
+    recovered: BTreeSet<Slot>,
     /// Records by group.
     groups: BTreeMap<GroupId, usize>,
     removed: usize,
@@ -146,6 +148,11 @@ impl LineageGraph {
     /// The groups that have records.
     pub fn groups(&self) -> impl Iterator<Item = GroupId> {
         self.groups.keys().copied()
+    }
+
+    /// The slots of lineages whose own record was lost: no edge leads to them.
+    pub fn recovered(&self) -> impl Iterator<Item = Slot> {
+        self.recovered.iter().copied()
     }
 
     /// The direct parents of a slot that are still known.
@@ -341,10 +348,14 @@ impl LineageGraph {
     /// A new slot, with its edges.
     fn add(&mut self, record: Arc<LineageRecord>) -> Slot {
         let slot = self.nodes.len() as Slot;
+        let is_recovered = record.cause == Cause::Recovered;
         let mut parents = SmallVec::new();
         for parent in &record.parents {
-            // One that is not here (pruned, or lost) ends the walk.
-            let Some(at) = self.slot(parent.id) else { continue };
+            // One that is not here (pruned) ends the walk; one whose record was lost is linked by
+            // overlap instead.
+            let Some(at) = self.slot(parent.id).filter(|at| !self.recovered.contains(at)) else {
+                continue;
+            };
             let Some(node) = self.nodes.get_mut(at as usize) else { continue };
             let Some(range) = node.record.as_ref().map(|record| record.range.clone()) else {
                 continue;
@@ -367,6 +378,9 @@ impl LineageGraph {
             future_from_ms,
         };
         self.nodes.push(node);
+        if is_recovered {
+            self.recovered.insert(slot);
+        }
         slot
     }
 
@@ -392,6 +406,7 @@ impl LineageGraph {
             }
         }
         self.strays.remove(&slot);
+        self.recovered.remove(&slot);
         self.removed += 1;
         if self.removed > 1_024 && self.removed > self.nodes.len() / 4 {
             let left = self.nodes.iter().filter_map(|n| Some((n.record.clone()?, n.extent)));

@@ -170,7 +170,10 @@ impl Planner<'_> {
             .graph
             .records()
             .filter(|record| {
-                record.group == group && !record.is_live() && record.range.overlaps(&spec.range)
+                record.group == group
+                    && !record.is_live()
+                    && record.cause != Cause::Recovered
+                    && record.range.overlaps(&spec.range)
             })
             .max_by_key(|record| {
                 (overlap_rank(&record.range, &spec.range), record.valid_from, record.id)

@@ -11,8 +11,9 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use keyviz_lineage::{LineageGraph, LineageRecord, Slot};
+use keyviz_lineage::{LineageRecord, Slot};
 
+use crate::cast::Cast;
 use crate::rows::Draft;
 
 /// The part of a source that reaches one row.
@@ -49,7 +50,7 @@ type Net = Vec<(Slot, Vec<usize>)>;
 
 /// Shares sources among the rows of one answer.
 pub(crate) struct Flow<'a> {
-    graph: &'a LineageGraph,
+    cast: &'a Cast<'a>,
     at_ms: u64,
     /// What each row shows, by its lineage.
     rows: HashMap<Slot, Vec<Slot>>,
@@ -58,11 +59,11 @@ pub(crate) struct Flow<'a> {
 
 impl<'a> Flow<'a> {
     /// `drafts` are all rows as of `at_ms`, not yet coarsened.
-    pub(crate) fn new(graph: &'a LineageGraph, at_ms: u64, drafts: &[Draft]) -> Self {
+    pub(crate) fn new(cast: &'a Cast<'a>, at_ms: u64, drafts: &[Draft]) -> Self {
         let rows = drafts
             .iter()
             .flat_map(|draft| draft.members.iter().map(|&row| (row, draft.sources.clone())));
-        Self { graph, at_ms, rows: rows.collect(), nets: HashMap::new() }
+        Self { cast, at_ms, rows: rows.collect(), nets: HashMap::new() }
     }
 
     /// What of `source` reaches the rows of `members`.
@@ -100,13 +101,15 @@ impl<'a> Flow<'a> {
 
     /// Towards the instant that the rows are taken at, else (rows that were born and ended since)
     /// away from it; by lineages that overlap the source, else (its keys were dropped and created
-    /// anew in between) by any.
+    /// anew in between) by any. A loose source goes to its heirs first; where none of them leads to a
+    /// row, straight to the rows that show it.
     fn net(&self, source: Slot) -> Net {
-        let Some(record) = self.graph.record(source) else { return Net::new() };
+        let Some(record) = self.cast.record(source) else { return Net::new() };
         let forward = record.valid_from.unix_ms() <= self.at_ms;
         let ways = [(forward, true), (!forward, true), (forward, false), (!forward, false)];
         ways.into_iter()
             .find_map(|(forward, overlapping)| self.way(source, record, forward, overlapping))
+            .or_else(|| self.cast.is_loose(source).then(|| self.straight(source)))
             .unwrap_or_default()
     }
 
@@ -127,10 +130,13 @@ impl<'a> Flow<'a> {
             return Vec::new();
         }
         let mut next: Vec<Slot> = match forward {
-            true => self.graph.children_of(here).collect(),
-            false => self.graph.parents_of(here).collect(),
+            _ if self.cast.is_loose(here) => {
+                self.cast.record(here).map_or_else(Vec::new, |loose| self.cast.heirs(loose))
+            }
+            true => self.cast.graph.children_of(here).collect(),
+            false => self.cast.graph.parents_of(here).collect(),
         };
-        let record = |slot: Slot| self.graph.record(slot);
+        let record = |slot: Slot| self.cast.record(slot);
         next.retain(|&to| {
             !overlapping || record(to).is_some_and(|to| to.range.overlaps(&within.range))
         });
@@ -154,9 +160,9 @@ impl<'a> Flow<'a> {
             done += 1;
         }
         // A parent's slot is lower than its children's, so that this is upstream first.
-        order.sort_unstable();
+        order[1..].sort_unstable();
         if !forward {
-            order.reverse();
+            order[1..].reverse();
         }
         let mut leads: HashSet<Slot> = HashSet::new();
         for &slot in order.iter().rev() {
@@ -171,5 +177,14 @@ impl<'a> Flow<'a> {
             |slot: Slot| next(slot).iter().filter_map(|to| place.get(to).copied()).collect();
         (place.get(&source) == Some(&0))
             .then(|| order.iter().map(|&slot| (slot, branches(slot))).collect())
+    }
+
+    /// To every row that shows the source, in key order.
+    fn straight(&self, source: Slot) -> Net {
+        let mut rows: Vec<Slot> =
+            self.rows.keys().copied().filter(|&row| self.is_row(source, row)).collect();
+        rows.sort_by_key(|&row| self.cast.record(row).map(|to| (to.range.start(), to.id)));
+        let ends = rows.iter().map(|&row| (row, Vec::new()));
+        std::iter::once((source, (1..=rows.len()).collect())).chain(ends).collect()
     }
 }

@@ -14,6 +14,7 @@
 //! Proof: `matrix_test.rs`, against a slow and obvious model; `rules_test.rs`, one rule at a time.
 
 pub mod biography;
+mod cast;
 mod cells;
 mod coarsen;
 mod flow;
@@ -232,10 +233,14 @@ mod matrix_test;
 #[cfg(test)]
 mod model_cells_test;
 #[cfg(test)]
+mod model_flow_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod random_test;
 #[cfg(test)]
 mod rules_test;
+#[cfg(test)]
+mod story_test;
 #[cfg(test)]
 mod world_test;

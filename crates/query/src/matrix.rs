@@ -6,6 +6,7 @@ use std::ops::Range;
 use keyviz_lineage::{Flags, GroupId, LineageGraph, LineageId, LineageRecord, Slot};
 use keyviz_store::History;
 
+use crate::cast::Cast;
 use crate::cells::{self, Recorded};
 use crate::coarsen::coarsen;
 use crate::flow::{Flow, Share};
@@ -27,8 +28,8 @@ pub fn matrix(
     graph: &LineageGraph,
     request: &MatrixRequest,
 ) -> Result<Matrix, QueryError> {
-    let question = Question::read(history, graph, request)?;
-    let mut evaluation = Evaluation::new(history, graph, request, question);
+    let (question, cast) = Question::read(history, graph, request)?;
+    let mut evaluation = Evaluation::new(history, &cast, request, question);
     let drafts = evaluation.drafts();
     let rows = drafts.iter().map(|draft| evaluation.row(draft)).collect();
     Ok(evaluation.finish(rows))
@@ -54,8 +55,8 @@ pub fn explain(
     graph: &LineageGraph,
     request: &MatrixRequest,
 ) -> Result<Explained, QueryError> {
-    let question = Question::read(history, graph, request)?;
-    let evaluation = Evaluation::new(history, graph, request, question);
+    let (question, cast) = Question::read(history, graph, request)?;
+    let evaluation = Evaluation::new(history, &cast, request, question);
     let drafts = evaluation.draft_all();
     let sources = drafts.iter().map(|draft| draft.sources.len()).sum();
     Ok(Explained { columns: evaluation.span.columns(), rows: drafts.len(), sources })
@@ -63,7 +64,7 @@ pub fn explain(
 
 struct Evaluation<'a> {
     history: &'a dyn History,
-    graph: &'a LineageGraph,
+    cast: &'a Cast<'a>,
     request: &'a MatrixRequest,
     span: Span,
     presence: BTreeMap<GroupId, Presence>,
@@ -105,7 +106,7 @@ enum Take {
 impl<'a> Evaluation<'a> {
     fn new(
         history: &'a dyn History,
-        graph: &'a LineageGraph,
+        cast: &'a Cast<'a>,
         request: &'a MatrixRequest,
         question: Question,
     ) -> Self {
@@ -118,7 +119,7 @@ impl<'a> Evaluation<'a> {
         }
         Self {
             history,
-            graph,
+            cast,
             request,
             span,
             presence,
@@ -141,8 +142,8 @@ impl<'a> Evaluation<'a> {
             let warnings = &mut Vec::new();
             !cells::read(self.history, record, self.request.series, &self.span, warnings).is_empty()
         };
-        let (graph, span, at_ms) = (self.graph, &self.span, self.at_ms);
-        let drafting = Drafting { graph, span, at_ms, had_traffic: &had_traffic };
+        let (cast, span, at_ms) = (self.cast, &self.span, self.at_ms);
+        let drafting = Drafting { cast, span, at_ms, had_traffic: &had_traffic };
         // A share does not depend on what else is asked for: it is cut among all rows that show the
         // source.
         match self.apportions() {
@@ -159,7 +160,7 @@ impl<'a> Evaluation<'a> {
     /// The rows, fitted into the budget.
     fn drafts(&mut self) -> Vec<Draft> {
         let all = self.draft_all();
-        self.flow = self.apportions().map(|at_ms| Flow::new(self.graph, at_ms, &all));
+        self.flow = self.apportions().map(|at_ms| Flow::new(self.cast, at_ms, &all));
         let (drafts, hidden) =
             all.into_iter().partition(|draft| draft.range.overlaps(&self.request.range));
         self.hidden = hidden;
@@ -180,7 +181,7 @@ impl<'a> Evaluation<'a> {
     fn counted(&mut self, draft: &Draft) -> u128 {
         let mut sum = 0;
         for &source in &draft.sources {
-            let Some(record) = self.graph.record(source) else { continue };
+            let Some(record) = self.cast.record(source) else { continue };
             let share = match self.take(draft, source) {
                 Take::Counted => None,
                 Take::Inherited => continue,
@@ -201,7 +202,7 @@ impl<'a> Evaluation<'a> {
     /// Q1: a row counts its own lineages; a source inside several (overlapping) rows is counted by
     /// the first.
     fn assign(&mut self, drafts: &[Draft]) {
-        self.owners = vec![None; self.graph.slots() as usize];
+        self.owners = vec![None; self.cast.slots() as usize];
         let mut all: Vec<&Draft> = drafts.iter().chain(&self.hidden).collect();
         all.sort_by(|a, b| self.order(a).cmp(&self.order(b)));
         for draft in &all {
@@ -212,7 +213,7 @@ impl<'a> Evaluation<'a> {
         for draft in all {
             for &source in &draft.sources {
                 let inside = |record: &LineageRecord| draft.range.covers(&record.range);
-                if self.owner(source).is_none() && self.graph.record(source).is_some_and(inside) {
+                if self.owner(source).is_none() && self.cast.record(source).is_some_and(inside) {
                     self.owners[source as usize] = Some(draft.members[0]);
                 }
             }
@@ -221,7 +222,7 @@ impl<'a> Evaluation<'a> {
 
     fn order<'d>(&self, draft: &'d Draft) -> (&'d [u8], Option<LineageId>) {
         let first = draft.members.first();
-        (draft.range.start(), first.and_then(|&slot| Some(self.graph.record(slot)?.id)))
+        (draft.range.start(), first.and_then(|&slot| Some(self.cast.record(slot)?.id)))
     }
 
     fn owner(&self, source: Slot) -> Option<Slot> {
@@ -236,8 +237,6 @@ impl<'a> Evaluation<'a> {
             touched: Vec::new(),
             strays: BTreeMap::new(),
         };
-        let sources: Vec<&LineageRecord> =
-            draft.sources.iter().filter_map(|&slot| self.graph.record(slot)).collect();
         for &source in &draft.sources {
             self.add_source(draft, source, &mut work);
         }
@@ -245,12 +244,12 @@ impl<'a> Evaluation<'a> {
             let cell = &mut work.cells[unit / self.span.units_per_column()];
             cell.max = cell.max.max(std::mem::take(&mut self.scratch[unit]));
         }
-        self.set_states(&sources, &mut work);
+        self.set_states(&draft.sources, &mut work);
         self.describe(draft, work.cells)
     }
 
     fn add_source(&mut self, draft: &Draft, source: Slot, work: &mut RowWork) {
-        let Some(record) = self.graph.record(source) else { return };
+        let Some(record) = self.cast.record(source) else { return };
         let series = self.request.series;
         let recorded = cells::read(self.history, record, series, &self.span, &mut self.warnings);
         if recorded.is_empty() {
@@ -265,7 +264,7 @@ impl<'a> Evaluation<'a> {
             let unit = unit as usize;
             let column = unit / self.span.units_per_column();
             if !alive.contains(&unit) {
-                work.strays.entry(column).or_default().insert(record.group);
+                work.strays.entry(column).or_default().extend(self.cast.groups_of(source));
             }
             let (cell, total) = (&mut work.cells[column], &mut self.totals[column]);
             work.traffic[column] |= value > 0;
@@ -339,19 +338,23 @@ impl<'a> Evaluation<'a> {
     fn alive_units(&self, record: &LineageRecord, units: &Range<usize>) -> Option<Range<usize>> {
         let ms = |unit: usize| self.span.from_ms + unit as u64 * self.span.unit.ms();
         let (from_ms, to_ms) =
-            rows::alive_part(self.graph, record, ms(units.start), ms(units.end))?;
+            rows::alive_part(self.cast.graph, record, ms(units.start), ms(units.end))?;
         Some(self.span.units_within(from_ms, to_ms))
     }
 
     /// What each cell is, from who was alive and who recorded.
-    fn set_states(&self, sources: &[&LineageRecord], work: &mut RowWork) {
+    fn set_states(&self, sources: &[Slot], work: &mut RowWork) {
         for (column, cell) in work.cells.iter_mut().enumerate() {
             let first = column * self.span.units_per_column();
             let units = first..first + self.span.units_per_column();
-            let alive = sources
-                .iter()
-                .filter_map(|record| Some((record.group, self.alive_units(record, &units)?)));
-            let mut stretches: Vec<(GroupId, Range<usize>)> = alive.collect();
+            let mut stretches: Vec<(GroupId, Range<usize>)> = Vec::new();
+            for &source in sources {
+                let alive = |record| self.alive_units(record, &units);
+                if let Some(alive) = self.cast.record(source).and_then(alive) {
+                    let groups = self.cast.groups_of(source).iter();
+                    stretches.extend(groups.map(|&group| (group, alive.clone())));
+                }
+            }
             if stretches.is_empty() && work.traffic[column] {
                 let groups = work.strays.get(&column).into_iter().flatten();
                 stretches = groups.map(|&group| (group, units.clone())).collect();
@@ -382,12 +385,16 @@ impl<'a> Evaluation<'a> {
     }
 
     fn describe(&self, draft: &Draft, cells: Vec<MatrixCell>) -> MatrixRow {
+        let members = &draft.members;
         let records: Vec<&LineageRecord> =
-            draft.members.iter().filter_map(|&slot| self.graph.record(slot)).collect();
-        let aggregate = records.len() > 1;
-        let mut groups: Vec<GroupId> = records.iter().map(|record| record.group).collect();
+            members.iter().filter_map(|&slot| self.cast.record(slot)).collect();
+        let is_bucket = members.first().is_some_and(|&slot| self.cast.is_bucket(slot));
+        let aggregate = records.len() > 1 || is_bucket;
+        let mut groups: Vec<GroupId> =
+            members.iter().flat_map(|&slot| self.cast.groups_of(slot)).copied().collect();
         groups.sort_unstable();
         groups.dedup();
+        let routes = members.iter().flat_map(|&slot| self.cast.routes_of(slot).0).copied();
         let ends: Option<Vec<u64>> =
             records.iter().map(|record| record.valid_to.map(|end| end.unix_ms())).collect();
         MatrixRow {
@@ -398,10 +405,10 @@ impl<'a> Evaluation<'a> {
             },
             range: draft.range.clone(),
             aggregate,
-            routes: records.iter().map(|record| record.route).take(MAX_LISTED_ROUTES).collect(),
-            route_count: records.len() as u64,
+            routes: routes.take(MAX_LISTED_ROUTES).collect(),
+            route_count: members.iter().map(|&slot| self.cast.routes_of(slot).1).sum(),
             groups,
-            lineage: records.first().filter(|_| !aggregate).map(|record| record.id),
+            lineage: records.first().filter(|_| records.len() == 1).map(|record| record.id),
             closed: draft.closed,
             valid_from_ms: records
                 .iter()

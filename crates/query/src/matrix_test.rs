@@ -7,11 +7,12 @@ use keyviz_lineage::Flags;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
-use crate::random_test::{asked, history, question, story};
+use crate::random_test::{history, question};
+use crate::story_test::{asked, story};
 use crate::world_test::World;
 use crate::{Continuity, Matrix, MatrixRequest, QueryError, matrix, model_test};
 
-const DEFAULT_CASES: u32 = 2_500;
+const DEFAULT_CASES: u32 = 10_000;
 const QUESTIONS_PER_HISTORY: usize = 4;
 
 fn cases() -> u32 {

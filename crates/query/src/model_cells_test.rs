@@ -45,13 +45,22 @@ impl Answer<'_> {
             coverage.filter(|(group, hour)| world.groups().contains(group) && hours.contains(hour));
         let coverage =
             coverage.map(|&(group, hour)| world.coverage_damage(group, hour).to_string());
-        blocks.chain(coverage).collect::<BTreeSet<String>>().into_iter().collect()
+        let indexes = world.damaged_index.iter();
+        let indexes =
+            indexes.filter(|(group, hour)| world.groups().contains(group) && hours.contains(hour));
+        let indexes = indexes.map(|&(group, hour)| world.index_damage(group, hour).to_string());
+        blocks.chain(coverage).chain(indexes).collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     fn row(&self, row: &Row, columns_ms: &[u64]) -> MatrixRow {
         let records: Vec<&LineageRecord> =
             row.members.iter().map(|&id| self.0.record(id)).collect();
-        let aggregate = records.len() > 1;
+        let bucket = |id: &LineageId| self.0.buckets.get(id);
+        let aggregate = records.len() > 1 || bucket(&row.members[0]).is_some();
+        let routes = |id: &LineageId| match bucket(id) {
+            Some(bucket) => bucket.members.iter().copied().collect(),
+            None => vec![self.0.record(*id).route],
+        };
         let live = records.iter().any(|record| record.is_live());
         MatrixRow {
             bucket_id: match aggregate {
@@ -60,16 +69,28 @@ impl Answer<'_> {
             },
             range: row.range.clone(),
             aggregate,
-            routes: records.iter().map(|record| record.route).take(MAX_LISTED_ROUTES).collect(),
-            route_count: records.len() as u64,
-            groups: records.iter().map(|r| r.group).collect::<BTreeSet<_>>().into_iter().collect(),
-            lineage: (!aggregate).then_some(row.members[0]),
+            routes: row.members.iter().flat_map(routes).take(MAX_LISTED_ROUTES).collect(),
+            route_count: row
+                .members
+                .iter()
+                .map(|id| bucket(id).map_or(1, |b| b.member_count))
+                .sum(),
+            groups: self.groups(&row.members).into_iter().collect(),
+            lineage: (records.len() == 1).then_some(row.members[0]),
             closed: row.closed,
             valid_from_ms: records.iter().map(|record| record.valid_from.unix_ms()).min().unwrap(),
             valid_to_ms: (!live)
                 .then(|| records.iter().map(|r| r.valid_to.unwrap().unix_ms()).max().unwrap()),
             cells: columns_ms.iter().map(|&from_ms| self.cell(row, from_ms)).collect(),
         }
+    }
+
+    fn groups(&self, members: &[LineageId]) -> BTreeSet<GroupId> {
+        let of_one = |id: &LineageId| match self.0.buckets.get(id) {
+            Some(bucket) => bucket.groups.clone(),
+            None => BTreeSet::from([self.0.record(*id).group]),
+        };
+        members.iter().flat_map(of_one).collect()
     }
 
     /// What a source recorded in `[from_ms, to_ms)`.
@@ -148,8 +169,10 @@ impl Answer<'_> {
             for source in &sources {
                 let is_stray = !anyone_alive && strays.contains(&source.id);
                 if model.alive_in(source, unit_ms, unit_ms + model.axis.unit_ms) || is_stray {
-                    states.push(self.recorded_by_group(source.group, unit_ms));
-                    stretched |= self.is_stretched(source.group, unit_ms);
+                    for group in self.groups(&[source.id]) {
+                        states.push(self.recorded_by_group(group, unit_ms));
+                        stretched |= self.is_stretched(group, unit_ms);
+                    }
                     unread |= anyone_alive && self.is_unread(source, unit_ms);
                 }
             }

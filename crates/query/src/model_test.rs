@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyviz_lineage::{Cause, Flags, HOUR_MS, KeyRange, LineageId, LineageRecord, Step, unix_hour};
+use keyviz_lineage::{
+    Cause, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageId, LineageRecord, RouteId, Step,
+    unix_hour,
+};
 use keyviz_store::History;
 
 use crate::model_cells_test::{Answer, fits};
@@ -28,6 +31,14 @@ pub(crate) struct Row {
     pub(crate) closed: bool,
 }
 
+/// What is known of a virtual bucket.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bucketed {
+    pub(crate) groups: BTreeSet<GroupId>,
+    pub(crate) members: BTreeSet<RouteId>,
+    pub(crate) member_count: u64,
+}
+
 /// How a row shows a source.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Part {
@@ -40,6 +51,8 @@ pub(crate) struct Model<'a> {
     pub(crate) world: &'a World,
     pub(crate) request: &'a MatrixRequest,
     pub(crate) records: Vec<LineageRecord>,
+    /// Virtual buckets of the hours of the span, by id; each has a record among `records`.
+    pub(crate) buckets: BTreeMap<LineageId, Bucketed>,
     pub(crate) axis: Axis,
     /// The instant of the row set; `None` = union.
     pub(crate) at_ms: Option<u64>,
@@ -61,6 +74,7 @@ pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
         world,
         request,
         records,
+        buckets: BTreeMap::new(),
         axis,
         at_ms,
         values: BTreeMap::new(),
@@ -68,6 +82,7 @@ pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
         drawn: Vec::new(),
         owners: BTreeMap::new(),
     };
+    model.add_buckets();
     for record in model.records.clone() {
         model.values.insert(record.id, model.recorded(&record));
     }
@@ -140,6 +155,52 @@ impl Model<'_> {
         self.records.iter().find(|record| record.id == id).unwrap()
     }
 
+    /// A bucket stands like a lineage that lived from its first window to its last.
+    fn add_buckets(&mut self) {
+        let hours = unix_hour(self.axis.from_ms)..=unix_hour(self.axis.to_ms - 1);
+        for (window, bucket) in &self.world.buckets {
+            let place = (bucket.group, window.hour());
+            if !hours.contains(&window.hour()) || self.world.damaged_index.contains(&place) {
+                continue;
+            }
+            let (start, end) = (Hlc::new(window.start_ms, 0), Hlc::new(window.end_ms(), 0));
+            match self.records.iter_mut().find(|record| record.id == bucket.id()) {
+                Some(record) => {
+                    record.valid_from = record.valid_from.min(start);
+                    record.valid_to = record.valid_to.max(Some(end));
+                }
+                None => self.records.push(LineageRecord {
+                    id: bucket.id(),
+                    range: bucket.range.clone(),
+                    route: 0,
+                    group: bucket.group,
+                    valid_from: start,
+                    valid_to: Some(end),
+                    parents: vec![],
+                    successor: None,
+                    proposal: [0; 16],
+                    cause: Cause::Recovered,
+                    version: 0,
+                }),
+            }
+            let held = self.buckets.entry(bucket.id()).or_default();
+            held.groups.extend(bucket.parts.iter().map(|part| part.group).chain([bucket.group]));
+            held.members.extend(&bucket.members);
+            held.member_count =
+                held.member_count.max(bucket.member_count).max(held.members.len() as u64);
+        }
+    }
+
+    /// Whether no edge leads to a lineage: it is linked by overlap.
+    pub(crate) fn is_loose(&self, id: LineageId) -> bool {
+        self.record(id).cause == Cause::Recovered
+    }
+
+    fn loose_over(&self, range: &KeyRange) -> Vec<LineageId> {
+        let loose = self.records.iter().filter(|record| self.is_loose(record.id));
+        loose.filter(|record| record.range.overlaps(range)).map(|record| record.id).collect()
+    }
+
     /// Contributions of one node and term add; reads of several add; writes are one value a term.
     fn recorded(&self, record: &LineageRecord) -> Vec<(u64, u64, Flags)> {
         let mut windows: BTreeMap<(u64, u64), Vec<_>> = BTreeMap::new();
@@ -155,9 +216,13 @@ impl Model<'_> {
             let mut flags = facts.iter().fold(Flags::NONE, |flags, fact| flags.or(fact.flags));
             let mut value = 0;
             for series in keyviz_lineage::Series::ALL {
-                let mut by_term: BTreeMap<u64, BTreeMap<&str, u128>> = BTreeMap::new();
+                let mut by_term: BTreeMap<(GroupId, u64), BTreeMap<&str, u128>> = BTreeMap::new();
                 for fact in &facts {
-                    let node = by_term.entry(fact.term).or_default().entry(&fact.node).or_default();
+                    let node = by_term
+                        .entry((fact.group, fact.term))
+                        .or_default()
+                        .entry(&fact.node)
+                        .or_default();
                     *node += u128::from(fact.counts.get(series));
                 }
                 let mut sum = 0;
@@ -218,10 +283,12 @@ impl Model<'_> {
         let mut found = BTreeSet::from([row.id]);
         loop {
             let is_next = |record: &&LineageRecord| {
-                let below = record.parents.iter().any(|parent| found.contains(&parent.id));
-                let above = found
-                    .iter()
-                    .any(|&id| self.record(id).parents.iter().any(|p| p.id == record.id));
+                let has_edge = |id: &LineageId| found.contains(id) && !self.is_loose(*id);
+                let below = record.parents.iter().any(|parent| has_edge(&parent.id));
+                let above = !self.is_loose(record.id)
+                    && found
+                        .iter()
+                        .any(|&id| self.record(id).parents.iter().any(|p| p.id == record.id));
                 record.range.overlaps(&row.range) && if upwards { above } else { below }
             };
             let more: Vec<LineageId> = self.records.iter().filter(is_next).map(|r| r.id).collect();
@@ -242,15 +309,17 @@ impl Model<'_> {
         candidates.reverse();
         let mut rows: Vec<Row> = Vec::new();
         for &record in &candidates {
-            let stands = match self.at_ms {
-                Some(at_ms) => self.owned(record).0 <= at_ms && at_ms < self.owned(record).1,
-                None => self.alive_in(record, self.axis.from_ms, self.axis.to_ms),
-            };
+            let stands = !self.buckets.contains_key(&record.id)
+                && match self.at_ms {
+                    Some(at_ms) => self.owned(record).0 <= at_ms && at_ms < self.owned(record).1,
+                    None => self.alive_in(record, self.axis.from_ms, self.axis.to_ms),
+                };
             if stands {
                 let mut sources = BTreeSet::from([record.id]);
                 if self.at_ms.is_some() {
                     sources.extend(self.reached(record, true));
                     sources.extend(self.reached(record, false));
+                    sources.extend(self.loose_over(&record.range));
                 }
                 rows.push(Row {
                     range: record.range.clone(),
@@ -265,10 +334,11 @@ impl Model<'_> {
             let had_traffic =
                 !self.values[&record.id].is_empty() || !self.unread(record.id).is_empty();
             if !shown && had_traffic {
-                let sources = match self.at_ms {
-                    Some(_) => self.reached(record, true),
-                    None => BTreeSet::from([record.id]),
-                };
+                let mut sources = BTreeSet::from([record.id]);
+                if self.at_ms.is_some() {
+                    sources.extend(self.reached(record, true));
+                    sources.extend(self.loose_over(&record.range));
+                }
                 let closed = self.at_ms.is_some_and(|at_ms| self.owned(record).1 <= at_ms);
                 rows.push(Row {
                     range: record.range.clone(),
@@ -312,64 +382,6 @@ impl Model<'_> {
             }
             _ => Part::Inherited,
         }
-    }
-
-    /// What of `value` the rows of `members` get: it flows along the edges, in equal whole numbers at
-    /// each fork, the remainder to the first in key order.
-    pub(crate) fn share(&self, source: LineageId, value: u64, members: &[LineageId]) -> u64 {
-        let born_ms = self.record(source).valid_from.unix_ms();
-        let towards = self.at_ms.is_some_and(|at_ms| born_ms <= at_ms);
-        let ways = [(towards, true), (!towards, true), (towards, false), (!towards, false)];
-        let Some(&way) = ways.iter().find(|way| self.leads(source, source, **way)) else {
-            return 0;
-        };
-        let mut held: BTreeMap<LineageId, u64> = BTreeMap::from([(source, value)]);
-        loop {
-            let open = held.keys().copied().filter(|&id| !self.ends_at(source, id));
-            let age = |id: &LineageId| (self.record(*id).valid_from, *id);
-            let next = if way.0 { open.min_by_key(age) } else { open.max_by_key(age) };
-            let Some(here) = next else { break };
-            let amount = held.remove(&here).unwrap();
-            let branches: Vec<_> = self
-                .next(source, here, way)
-                .into_iter()
-                .filter(|&to| self.leads(source, to, way))
-                .collect();
-            for (nth, &to) in branches.iter().enumerate() {
-                let (ways, first) = (branches.len() as u64, nth == 0);
-                *held.entry(to).or_default() +=
-                    amount / ways + if first { amount % ways } else { 0 };
-            }
-        }
-        held.iter().filter(|(id, _)| members.contains(id)).map(|(_, amount)| amount).sum()
-    }
-
-    fn ends_at(&self, source: LineageId, id: LineageId) -> bool {
-        self.all.iter().any(|row| row.members[0] == id && row.sources.contains(&source))
-    }
-
-    fn next(
-        &self,
-        source: LineageId,
-        here: LineageId,
-        (forward, overlapping): (bool, bool),
-    ) -> Vec<LineageId> {
-        let is_next = |record: &&LineageRecord| match forward {
-            true => record.parents.iter().any(|parent| parent.id == here),
-            false => self.record(here).parents.iter().any(|parent| parent.id == record.id),
-        };
-        let fits = |record: &&LineageRecord| {
-            !overlapping || record.range.overlaps(&self.record(source).range)
-        };
-        let mut next: Vec<&LineageRecord> =
-            self.records.iter().filter(is_next).filter(fits).collect();
-        next.sort_by_key(|record| (record.range.start(), record.id));
-        next.into_iter().map(|record| record.id).collect()
-    }
-
-    fn leads(&self, source: LineageId, here: LineageId, way: (bool, bool)) -> bool {
-        self.ends_at(source, here)
-            || self.next(source, here, way).into_iter().any(|to| self.leads(source, to, way))
     }
 
     /// The least active adjacent pair becomes one row, ties by key order, until they fit.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyviz_lineage::{GroupId, HOUR_MS, LineageGraph, Step, unix_hour};
 use keyviz_store::History;
 
+use crate::cast::Cast;
 use crate::presence::{self, Presence};
 use crate::span::{self, Span};
 use crate::{MatrixRequest, QueryError, rows};
@@ -15,18 +16,18 @@ pub(crate) struct Question {
     pub(crate) presence: BTreeMap<GroupId, Presence>,
     /// The instant that the rows are taken at; `None` for the union.
     pub(crate) at_ms: Option<u64>,
-    /// What of the coverage cannot be read.
+    /// What of coverage and indexes cannot be read.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Question {
-    /// Settles `request`. Groups without a lineage count as well: their sources may have met routes
+    /// Settles `request`, and finds everybody that the answer may show. Groups without a lineage count as well: their sources may have met routes
     /// that they did not know.
-    pub(crate) fn read(
+    pub(crate) fn read<'a>(
         history: &dyn History,
-        graph: &LineageGraph,
+        graph: &'a LineageGraph,
         request: &MatrixRequest,
-    ) -> Result<Self, QueryError> {
+    ) -> Result<(Self, Cast<'a>), QueryError> {
         let mut groups: BTreeSet<GroupId> = graph.groups().collect();
         groups.extend(history.groups()?);
         groups.insert(keyviz_codec::key_layout::NODE_GROUP);
@@ -63,7 +64,7 @@ impl Question {
             span = cut(&recorded)?;
         }
         let damaged = coverage.values().flat_map(|group| &group.damaged);
-        let warnings = damaged
+        let mut warnings: Vec<String> = damaged
             .filter(|(hour, _)| span.hours().contains(hour))
             .map(|(_, error)| error.clone())
             .collect();
@@ -72,6 +73,7 @@ impl Question {
             .map(|(&group, coverage)| (group, presence::of_group(coverage, &span, now_ms)))
             .collect();
         let at_ms = rows::instant(request.row_set, &span, to_ms);
-        Ok(Self { span, presence, at_ms, warnings })
+        let cast = Cast::read(history, graph, &groups, &span, &mut warnings);
+        Ok((Self { span, presence, at_ms, warnings }, cast))
     }
 }

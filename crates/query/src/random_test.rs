@@ -1,152 +1,13 @@
-//! Random histories and random questions, as plain numbers that shrink well; [`history`] and
-//! [`question`] give them their meaning.
+//! What the numbers of [`crate::story_test`] mean: a story becomes a [`World`], a question a request.
 
 use keyviz_lineage::{
-    Change, Counts, Flags, GroupId, HOUR_MS, KeyRange, LineageId, LineageRecord, RouteId, Series,
+    Bucket, BucketPart, Change, Counts, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageId,
+    LineageRecord, RouteId, Series,
 };
-use proptest::collection::vec;
-use proptest::prelude::*;
 
+use crate::story_test::{Asked, Event, HOUR, KEYS, NODES, STEPS_MS, Story, Told};
 use crate::world_test::{Sent, World, spec, step};
 use crate::{Continuity, MatrixRequest, RowSet};
-
-/// The hour in which (or shortly before which) every history begins.
-const HOUR: u64 = 480_000;
-const NODES: [&str; 3] = ["n1", "n2", "n3"];
-const STEPS_MS: [u64; 3] = [1_000, 10_000, 60_000];
-/// Candidate bounds in key order; the first stands for -inf and the last for +inf.
-const KEYS: [&[u8]; 14] = [
-    b"",
-    b"\0",
-    b"\0\0",
-    b"a",
-    b"a\0",
-    b"h",
-    b"m",
-    b"m\xff",
-    b"t",
-    b"\x7f",
-    b"\xfe",
-    b"\xff",
-    b"\xff\xff",
-    b"",
-];
-
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    Create { group: u8, from: u8, to: u8, route: u8, wild: bool },
-    Recreate { pick: u8 },
-    Split { pick: u8, cuts: [u8; 3], reuse: bool, hole: bool },
-    Merge { pick: u8, three: bool },
-    Drop { pick: u8 },
-    Move { pick: u8, group: u8, gap: u8 },
-    Backfill { pick: u8, to: u8, exact: bool },
-    Leave { node: u8 },
-    Step(u8),
-    Skip(u8),
-    Window(Vec<Told>),
-}
-
-/// What one node tells of a window.
-#[derive(Clone, Debug)]
-pub(crate) struct Told {
-    node: u8,
-    how: u8,
-    groups: u8,
-    unattributed: u8,
-    rows: Vec<(u8, u8, u8, u16)>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Story {
-    events: Vec<Event>,
-    before_hour: u8,
-    step: u8,
-    wait: u8,
-    damage: Vec<(u8, bool)>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    series: u8,
-    from: Option<u8>,
-    to: Option<u8>,
-    range: Option<(u8, u8)>,
-    rows: Option<usize>,
-    step: Option<u64>,
-    row_set: (u8, u8),
-    apportion: bool,
-}
-
-fn told() -> impl Strategy<Value = Told> {
-    let row = (any::<u8>(), 0u8..12, any::<u8>(), any::<u16>());
-    (0u8..3, 0u8..24, 0u8..16, 0u8..8, vec(row, 0..5)).prop_map(
-        |(node, how, groups, unattributed, rows)| Told { node, how, groups, unattributed, rows },
-    )
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let key = 0u8..KEYS.len() as u8;
-    prop_oneof![
-        3 => (0u8..3, key.clone(), key.clone(), 1u8..40, prop::bool::weighted(0.15))
-            .prop_map(|(group, from, to, route, wild)| Event::Create { group, from, to, route, wild }),
-        2 => any::<u8>().prop_map(|pick| Event::Recreate { pick }),
-        5 => (any::<u8>(), [key.clone(), key.clone(), key.clone()], any::<bool>(), prop::bool::weighted(0.1))
-            .prop_map(|(pick, cuts, reuse, hole)| Event::Split { pick, cuts, reuse, hole }),
-        4 => (any::<u8>(), any::<bool>()).prop_map(|(pick, three)| Event::Merge { pick, three }),
-        2 => any::<u8>().prop_map(|pick| Event::Drop { pick }),
-        2 => (any::<u8>(), 0u8..3, 0u8..6).prop_map(|(pick, group, gap)| Event::Move { pick, group, gap }),
-        2 => (any::<u8>(), key, any::<bool>()).prop_map(|(pick, to, exact)| Event::Backfill { pick, to, exact }),
-        1 => (0u8..3).prop_map(|node| Event::Leave { node }),
-        1 => (0u8..3).prop_map(Event::Step),
-        1 => (1u8..6).prop_map(Event::Skip),
-        12 => vec(told(), 0..4).prop_map(Event::Window),
-    ]
-}
-
-pub(crate) fn story() -> impl Strategy<Value = Story> {
-    let damage = prop_oneof![4 => vec((any::<u8>(), any::<bool>()), 0..1), 1 => vec((any::<u8>(), any::<bool>()), 1..3)];
-    (vec(event(), 4..36), 0u8..12, 0u8..3, 0u8..5, damage).prop_map(
-        |(events, before_hour, step, wait, damage)| Story {
-            events,
-            before_hour,
-            step,
-            wait,
-            damage,
-        },
-    )
-}
-
-pub(crate) fn asked() -> impl Strategy<Value = Asked> {
-    let key = 0u8..KEYS.len() as u8;
-    let times =
-        (prop::option::weighted(0.8, any::<u8>()), prop::option::weighted(0.7, any::<u8>()));
-    let range = prop::option::weighted(0.4, (key.clone(), key));
-    let rows =
-        prop_oneof![2 => Just(None), 3 => (1usize..5).prop_map(Some), 1 => Just(Some(1_024))];
-    let steps = prop::sample::select(vec![
-        1_000, 2_000, 10_000, 20_000, 60_000, 90_000, 300_000, 3_600_000,
-    ]);
-    (
-        0u8..4,
-        times,
-        range,
-        rows,
-        prop::option::weighted(0.7, steps),
-        (0u8..8, any::<u8>()),
-        any::<bool>(),
-    )
-        .prop_map(|(series, (from, to), range, rows, step, row_set, apportion)| Asked {
-            series,
-            from,
-            to,
-            range,
-            rows,
-            step,
-            row_set,
-            apportion,
-        })
-}
 
 /// A story while it is told.
 struct Teller {
@@ -154,12 +15,14 @@ struct Teller {
     now_ms: u64,
     step_ms: u64,
     routes: RouteId,
+    /// Windows by which the HLC of a change lies back.
+    skew: u64,
 }
 
 pub(crate) fn history(story: &Story) -> World {
     let step_ms = STEPS_MS[usize::from(story.step)];
     let now_ms = HOUR * HOUR_MS - u64::from(story.before_hour) * step_ms;
-    let mut teller = Teller { world: World::default(), now_ms, step_ms, routes: 100 };
+    let mut teller = Teller { world: World::default(), now_ms, step_ms, routes: 100, skew: 0 };
     let whole = |route, from, to| spec(route, KeyRange::new(from, to).unwrap());
     let routes = vec![whole(1, KEYS[0], KEYS[8]), whole(2, KEYS[8], KEYS[11])];
     teller.world.apply(now_ms, 1, Change::Create { routes });
@@ -174,6 +37,7 @@ pub(crate) fn history(story: &Story) -> World {
         let (id, group) = ids[usize::from(pick) % ids.len()];
         let hour = HOUR - u64::from(pick) % 2;
         match block {
+            true if pick.is_multiple_of(5) => world.damage_index(group, hour),
             true => world.damage_block(id, hour),
             false => world.damage_coverage(group, hour),
         }
@@ -190,7 +54,15 @@ fn sorted(world: &World) -> Vec<LineageRecord> {
 impl Teller {
     /// Changes fall into the middle of a window.
     fn change(&mut self, group: GroupId, change: Change) -> bool {
-        self.world.apply(self.now_ms + self.step_ms / 3, group, change)
+        let at_ms = self.now_ms + self.step_ms / 3;
+        match self.skew {
+            0 => self.world.apply(at_ms, group, change),
+            // Room between the ticks, so that no two commands share one.
+            back => {
+                let hlc = Hlc::new(at_ms - back * self.step_ms, self.routes as u16 * 32);
+                self.world.apply_with(hlc, group, change)
+            }
+        }
     }
 
     fn live(&self, pick: u8) -> Option<LineageRecord> {
@@ -255,6 +127,25 @@ impl Teller {
                 self.now_ms = self.now_ms.next_multiple_of(self.step_ms);
             }
             Event::Skip(windows) => self.now_ms += u64::from(*windows) * self.step_ms,
+            Event::Skew(windows) => self.skew = u64::from(*windows),
+            Event::Again(pick) => {
+                let told = &self.world.transitions;
+                let again = told[usize::from(*pick) % told.len()].clone();
+                let before = self.world.graph.len();
+                let records = sorted(&self.world);
+                self.world.take(&again);
+                // What was refused may be taken now; what was taken changes nothing.
+                if self.world.graph.len() == before {
+                    assert_eq!(sorted(&self.world), records, "{again:?}");
+                }
+            }
+            Event::Restart(lost) => {
+                let lost = lost.map(|pick| {
+                    let records = sorted(&self.world);
+                    records[usize::from(pick) % records.len()].id
+                });
+                self.world.restart(lost);
+            }
             Event::Window(told) => {
                 told.iter().for_each(|told| self.window(told));
                 self.now_ms += self.step_ms;
@@ -365,6 +256,10 @@ impl Teller {
         }
         let mut groups: Vec<GroupId> =
             rows.iter().map(|(id, ..)| self.world.record(*id).group).collect();
+        let bucket = told.bucket.and_then(bucket);
+        for bucket in &bucket {
+            groups.extend(bucket.parts.iter().map(|part| part.group).chain([bucket.group]));
+        }
         groups.extend((0..3).filter(|group| told.groups >> group & 1 == 1).map(|group| group + 1));
         if told.groups == 8 {
             groups.push(0);
@@ -381,9 +276,31 @@ impl Teller {
                 unattributed: u64::from(told.unattributed.saturating_sub(4)),
                 groups: groups.clone(),
                 rows: if nth == 0 { rows.clone() } else { rows.iter().take(1).cloned().collect() },
+                buckets: bucket.iter().cloned().collect(),
             });
         }
     }
+}
+
+/// What a source over its budget counts together. Where it is kept depends on its bounds alone.
+fn bucket((from, to, size, extra): (u8, u8, u8, u16)) -> Option<Bucket> {
+    let range = keys(from, to)?;
+    let group = u64::from(from.min(to)) % 3 + 1;
+    let part = |group: u64, nth: u16| BucketPart {
+        group,
+        term: u64::from(extra >> nth) % 3,
+        counts: counts(size.rotate_left(u32::from(nth)), extra),
+        flags: if extra % 8 == nth { Flags::SAMPLED } else { Flags::NONE },
+    };
+    let mut parts = vec![part(group, 0)];
+    if size.is_multiple_of(3) {
+        parts.push(part(group % 3 + 1, 1));
+    }
+    parts.sort_by_key(|part| (part.group, part.term));
+    let members: Vec<RouteId> =
+        (1..=u64::from(size) % 4 + 1).map(|n| n * u64::from(from + 1)).collect();
+    let member_count = members.len() as u64 + u64::from(extra % 3);
+    Some(Bucket { group, range, members, member_count, parts })
 }
 
 fn keys(from: u8, to: u8) -> Option<KeyRange> {

@@ -3,6 +3,7 @@
 use keyviz_lineage::{KeyRange, LineageGraph, LineageRecord, Slot};
 
 use crate::RowSet;
+use crate::cast::{Cast, Overlaps};
 use crate::span::Span;
 
 /// A row before its cells: one or more lineages that stand together.
@@ -11,7 +12,8 @@ pub(crate) struct Draft {
     pub(crate) range: KeyRange,
     /// The lineages it stands for, in key order.
     pub(crate) members: Vec<Slot>,
-    /// Everything it shows, ascending: its members, and what is linked to them and overlaps.
+    /// Everything it shows, ascending: its members, and what is linked to them (or loose) and
+    /// overlaps.
     pub(crate) sources: Vec<Slot>,
     pub(crate) closed: bool,
 }
@@ -28,7 +30,7 @@ pub(crate) fn instant(row_set: RowSet, span: &Span, to_ms: u64) -> Option<u64> {
 
 /// Chooses the rows of one answer.
 pub(crate) struct Drafting<'a> {
-    pub(crate) graph: &'a LineageGraph,
+    pub(crate) cast: &'a Cast<'a>,
     pub(crate) span: &'a Span,
     /// `None` for the union.
     pub(crate) at_ms: Option<u64>,
@@ -45,19 +47,21 @@ impl Drafting<'_> {
             Some(at_ms) => (at_ms, at_ms.saturating_add(1)),
             None => (self.span.from_ms, self.span.to_ms),
         };
-        let mut rows = self.graph.overlapping(range, from_ms, to_ms);
-        rows.retain(|&row| self.graph.record(row).is_some_and(|record| self.is_row(record)));
-        let key = |row: Slot| self.graph.record(row).map(|r| (r.range.start(), r.id));
+        let mut rows = self.cast.graph.overlapping(range, from_ms, to_ms);
+        rows.retain(|&row| self.cast.graph.record(row).is_some_and(|record| self.is_row(record)));
+        let key = |row: Slot| self.cast.graph.record(row).map(|r| (r.range.start(), r.id));
         // Stable: the live rows of a group come in order.
         rows.sort_by(|&a, &b| key(a).cmp(&key(b)));
-        let mut drafts = self.linked(&rows);
-        let mut shown = vec![false; self.graph.slots() as usize];
+        // A row that sticks out of the range stays whole, and so does what it shows.
+        let loose = self.cast.loose(&KeyRange::all(), self.span);
+        let mut drafts = self.linked(&rows, &loose);
+        let mut shown = vec![false; self.cast.slots() as usize];
         for &source in drafts.iter().flat_map(|draft| &draft.sources) {
             shown[source as usize] = true;
         }
-        drafts.extend(self.further(range, &mut shown));
+        drafts.extend(self.further(range, &loose, &mut shown));
         drafts.sort_by(|a, b| {
-            let id = |draft: &Draft| self.graph.record(draft.members[0]).map(|record| record.id);
+            let id = |draft: &Draft| self.cast.record(draft.members[0]).map(|record| record.id);
             (a.range.start(), id(a)).cmp(&(b.range.start(), id(b)))
         });
         drafts
@@ -68,11 +72,12 @@ impl Drafting<'_> {
     pub(crate) fn closure(&self, range: &KeyRange) -> KeyRange {
         let mut hull = range.clone();
         loop {
-            let mut found = self.graph.overlapping(&hull, self.span.from_ms, self.span.to_ms);
+            let mut found = self.cast.graph.overlapping(&hull, self.span.from_ms, self.span.to_ms);
             if let Some(at_ms) = self.at_ms {
-                found.extend(self.graph.overlapping(&hull, at_ms, at_ms.saturating_add(1)));
+                found.extend(self.cast.graph.overlapping(&hull, at_ms, at_ms.saturating_add(1)));
             }
-            let records = found.into_iter().filter_map(|slot| self.graph.record(slot));
+            found.extend(self.cast.loose(&hull, self.span));
+            let records = found.into_iter().filter_map(|slot| self.cast.record(slot));
             let wider = records.fold(hull.clone(), |hull, record| hull.hull(&record.range));
             if wider == hull {
                 return hull;
@@ -83,27 +88,45 @@ impl Drafting<'_> {
 
     fn is_row(&self, record: &LineageRecord) -> bool {
         match self.at_ms {
-            Some(at_ms) => owned_at(self.graph, record, at_ms),
-            None => alive_part(self.graph, record, self.span.from_ms, self.span.to_ms).is_some(),
+            Some(at_ms) => owned_at(self.cast.graph, record, at_ms),
+            None => {
+                alive_part(self.cast.graph, record, self.span.from_ms, self.span.to_ms).is_some()
+            }
         }
     }
 
-    /// One draft for each of `rows`, with what it shows.
-    fn linked(&self, rows: &[Slot]) -> Vec<Draft> {
-        let links = self.at_ms.map(|_| self.graph.link(rows, self.span.from_ms, self.span.to_ms));
-        let drafts = rows.iter().enumerate().filter_map(|(at, &row)| {
-            let sources = links.as_ref().map_or_else(|| vec![row], |links| links.of(at).to_vec());
-            self.of_one(row, sources, false)
-        });
-        drafts.collect()
+    /// One draft for each of `rows` (by start), with what it shows.
+    fn linked(&self, rows: &[Slot], loose: &[Slot]) -> Vec<Draft> {
+        if self.at_ms.is_none() {
+            return rows.iter().filter_map(|&row| self.of_one(row, vec![row], false)).collect();
+        }
+        let links = self.cast.graph.link(rows, self.span.from_ms, self.span.to_ms);
+        let drafts = rows.iter().enumerate();
+        let mut drafts: Vec<Draft> = drafts
+            .filter_map(|(at, &row)| self.of_one(row, links.of(at).to_vec(), false))
+            .collect();
+        let mut shown: Vec<(usize, Slot)> = Vec::new();
+        let overlaps = Overlaps::new(drafts.iter().map(|draft| &draft.range).collect());
+        for &slot in loose {
+            let Some(record) = self.cast.record(slot) else { continue };
+            shown.extend(overlaps.of(&record.range).map(|at| (at, slot)));
+        }
+        for (at, slot) in shown {
+            add(&mut drafts[at].sources, slot);
+        }
+        drafts
     }
 
-    fn further(&self, range: &KeyRange, shown: &mut [bool]) -> Vec<Draft> {
+    /// A row for each lineage or loose source with traffic that no row shows.
+    fn further(&self, range: &KeyRange, loose: &[Slot], shown: &mut [bool]) -> Vec<Draft> {
         let (from_ms, to_ms) = (self.span.from_ms, self.span.to_ms);
         let is_shown = |slot: Slot| shown[slot as usize];
-        let left = self.graph.overlapping_but(range, from_ms, to_ms, &is_shown);
+        let mut left = self.cast.graph.overlapping_but(range, from_ms, to_ms, &is_shown);
+        let buckets = loose.iter().copied().filter(|&slot| self.cast.is_bucket(slot));
+        let asked = |slot: &Slot| self.cast.record(*slot).is_some_and(|r| r.range.overlaps(range));
+        left.extend(buckets.filter(|slot| !is_shown(*slot) && asked(slot)));
         let mut left: Vec<(Slot, &LineageRecord)> =
-            left.into_iter().filter_map(|slot| Some((slot, self.graph.record(slot)?))).collect();
+            left.into_iter().filter_map(|slot| Some((slot, self.cast.record(slot)?))).collect();
         left.sort_unstable_by_key(|(_, record)| std::cmp::Reverse((record.valid_from, record.id)));
         let mut drafts = Vec::new();
         for (slot, record) in left {
@@ -111,19 +134,40 @@ impl Drafting<'_> {
                 continue;
             }
             let ended = |at_ms| record.valid_to.is_some_and(|end| end.unix_ms() <= at_ms);
-            let sources = match self.at_ms {
-                Some(_) => self.graph.link_past(slot, self.span.from_ms, self.span.to_ms),
-                None => vec![slot],
-            };
+            let sources = self.past(slot, record, loose);
             sources.iter().for_each(|&source| shown[source as usize] = true);
             drafts.extend(self.of_one(slot, sources, self.at_ms.is_some_and(ended)));
         }
         drafts
     }
 
+    /// What a further row shows.
+    fn past(&self, slot: Slot, record: &LineageRecord, loose: &[Slot]) -> Vec<Slot> {
+        if self.at_ms.is_none() {
+            return vec![slot];
+        }
+        let mut sources = match self.cast.is_bucket(slot) {
+            true => vec![slot],
+            false => self.cast.graph.link_past(slot, self.span.from_ms, self.span.to_ms),
+        };
+        for &other in loose {
+            if self.cast.record(other).is_some_and(|other| other.range.overlaps(&record.range)) {
+                add(&mut sources, other);
+            }
+        }
+        sources
+    }
+
     fn of_one(&self, row: Slot, sources: Vec<Slot>, closed: bool) -> Option<Draft> {
-        let range = self.graph.record(row)?.range.clone();
+        let range = self.cast.record(row)?.range.clone();
         Some(Draft { range, members: vec![row], sources, closed })
+    }
+}
+
+/// Adds to an ascending list.
+fn add(sources: &mut Vec<Slot>, slot: Slot) {
+    if let Err(at) = sources.binary_search(&slot) {
+        sources.insert(at, slot);
     }
 }
 

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::Member;
-use keyviz_codec::{CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover};
+use keyviz_codec::{
+    BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover, lineage_record,
+};
 use keyviz_lineage::{
-    Change, Counts, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageGraph, LineageId, LineageRecord,
-    RouteId, RouteSpec, SourceId, Step, Transition, unix_hour,
+    Bucket, Cause, Change, Counts, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageGraph, LineageId,
+    LineageRecord, RouteId, RouteSpec, SourceId, Step, Transition, Window, unix_hour,
 };
 use keyviz_store::{History, StoreError};
 use uuid::Uuid;
@@ -17,6 +19,8 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
     pub(crate) lineage: LineageId,
+    /// The group of a bucket's part; 0 for a row.
+    pub(crate) group: GroupId,
     pub(crate) start_ms: u64,
     pub(crate) step_ms: u64,
     pub(crate) node: String,
@@ -49,6 +53,7 @@ pub(crate) struct Sent<'a> {
     pub(crate) groups: Vec<GroupId>,
     /// Lineage, term, counts, flags.
     pub(crate) rows: Vec<(LineageId, u64, Counts, Flags)>,
+    pub(crate) buckets: Vec<Bucket>,
 }
 
 impl Sent<'_> {
@@ -64,6 +69,7 @@ impl Sent<'_> {
             unattributed: 0,
             groups,
             rows: vec![],
+            buckets: vec![],
         }
     }
 }
@@ -77,11 +83,17 @@ pub(crate) struct World {
     pub(crate) members: BTreeMap<GroupId, BTreeMap<String, Member>>,
     pub(crate) damaged_blocks: BTreeSet<(LineageId, u64)>,
     pub(crate) damaged_coverage: BTreeSet<(GroupId, u64)>,
+    pub(crate) damaged_index: BTreeSet<(GroupId, u64)>,
+    /// Buckets as they were sent, with their windows.
+    pub(crate) buckets: Vec<(Window, Bucket)>,
     blocks: BTreeMap<(GroupId, LineageId, u64), HourBlocks>,
     coverage: BTreeMap<(GroupId, u64), Coverage>,
+    index: BTreeMap<(GroupId, u64), BucketIndex>,
     last: Hlc,
     proposals: u128,
     recorded_until_ms: u64,
+    /// Every command that was proposed, taken or not.
+    pub(crate) transitions: Vec<Transition>,
 }
 
 pub(crate) fn step(ms: u64) -> Step {
@@ -104,15 +116,56 @@ impl World {
 
     /// Applies a change at `at_ms` (or just after the last one). Returns whether it was taken.
     pub(crate) fn apply(&mut self, at_ms: u64, group: GroupId, change: Change) -> bool {
-        self.proposals += 1;
         let hlc = Hlc::new(at_ms, 0).max(self.last.plus(1));
-        self.last = hlc.plus(change.births());
+        self.apply_with(hlc, group, change)
+    }
+
+    /// Applies a change with an HLC of its own, which may lie before that of others.
+    pub(crate) fn apply_with(&mut self, hlc: Hlc, group: GroupId, change: Change) -> bool {
+        self.proposals += 1;
+        self.last = self.last.max(hlc.plus(change.births()));
         let proposal = self.proposals.to_be_bytes();
         let transition = Transition { group, proposal, hlc, catalogue_version: 0, change };
-        let planned = self.graph.plan(&transition);
+        self.transitions.push(transition.clone());
+        self.take(&transition)
+    }
+
+    /// Applies a command as it is.
+    pub(crate) fn take(&mut self, transition: &Transition) -> bool {
+        let planned = self.graph.plan(transition);
         let taken = planned.is_ok();
         self.graph.install_plan_at(planned.unwrap_or_default(), self.recorded_until_ms);
         taken
+    }
+
+    /// Forgets everything but what is stored; the record of `lost` cannot be read again, so that
+    /// only its blocks tell of it.
+    pub(crate) fn restart(&mut self, lost: Option<LineageId>) {
+        let stored = |record: &LineageRecord| {
+            lineage_record::decode(&lineage_record::encode(record)).unwrap()
+        };
+        let kept = self.graph.records().filter(|record| Some(record.id) != lost);
+        let mut records: Vec<LineageRecord> = kept.map(stored).collect();
+        let hours_of = |id: LineageId| {
+            self.blocks.keys().filter(move |(_, lineage, _)| *lineage == id).map(|&(.., hour)| hour)
+        };
+        if let Some(lost) = lost.and_then(|id| self.graph.get(id)) {
+            if let (Some(first), Some(last)) = (hours_of(lost.id).min(), hours_of(lost.id).max()) {
+                records.push(LineageRecord {
+                    route: 0,
+                    valid_from: Hlc::new(first * HOUR_MS, 0),
+                    valid_to: Some(Hlc::new((last + 1) * HOUR_MS, 0)),
+                    parents: Vec::new(),
+                    successor: None,
+                    cause: Cause::Recovered,
+                    ..lost.clone()
+                });
+            }
+        }
+        self.graph = LineageGraph::from_records(records);
+        for &(_, lineage, hour) in self.blocks.keys() {
+            self.graph.note_recorded(lineage, hour * HOUR_MS, (hour + 1) * HOUR_MS);
+        }
     }
 
     /// Both halves of a move; the second may come later, or never (where the keys are taken).
@@ -161,6 +214,7 @@ impl World {
             let node = sent.node.to_owned();
             self.facts.push(Fact {
                 lineage,
+                group: 0,
                 start_ms,
                 step_ms: step.ms(),
                 node,
@@ -169,6 +223,7 @@ impl World {
                 flags,
             });
         }
+        sent.buckets.iter().for_each(|bucket| self.send_bucket(sent, bucket));
         let boot = Uuid::from_u128(sent.boot);
         for (at, &group) in sent.groups.iter().enumerate() {
             let unattributed = if at == 0 { sent.unattributed } else { 0 };
@@ -190,6 +245,29 @@ impl World {
         }
     }
 
+    fn send_bucket(&mut self, sent: &Sent<'_>, bucket: &Bucket) {
+        let window = Window::new(sent.start_ms, sent.step).unwrap();
+        let (hour, index) = (window.hour(), window.index_in_hour() as u16);
+        for part in &bucket.parts {
+            let who = Contributor { node: sent.node.into(), group: part.group, term: part.term };
+            let blocks = self.blocks.entry((bucket.group, bucket.id(), hour)).or_default();
+            let (counts, flags) = (part.counts, part.flags);
+            blocks.block_mut(sent.step).add(&who, CellEntry { index, counts, flags });
+            self.facts.push(Fact {
+                lineage: bucket.id(),
+                group: part.group,
+                start_ms: sent.start_ms,
+                step_ms: sent.step.ms(),
+                node: sent.node.to_owned(),
+                term: part.term,
+                counts,
+                flags,
+            });
+        }
+        self.index.entry((bucket.group, hour)).or_default().add(bucket, window);
+        self.buckets.push((window, bucket.clone()));
+    }
+
     pub(crate) fn leave(&mut self, node: &str, left_ms: u64) {
         self.members
             .values_mut()
@@ -197,8 +275,14 @@ impl World {
             .for_each(|m| m.leave(left_ms));
     }
 
+    /// The group that keeps a lineage or a bucket.
+    fn home(&self, lineage: LineageId) -> GroupId {
+        let bucket = || self.buckets.iter().find(|(_, bucket)| bucket.id() == lineage);
+        self.graph.get(lineage).map_or_else(|| bucket().unwrap().1.group, |record| record.group)
+    }
+
     pub(crate) fn damage_block(&mut self, lineage: LineageId, hour: u64) {
-        if self.blocks.contains_key(&(self.record(lineage).group, lineage, hour)) {
+        if self.blocks.contains_key(&(self.home(lineage), lineage, hour)) {
             self.damaged_blocks.insert((lineage, hour));
         }
     }
@@ -206,7 +290,7 @@ impl World {
     pub(crate) fn block_damage(&self, lineage: LineageId, hour: u64) -> StoreError {
         let source = HourBlocks::decode(b"not a block").unwrap_err();
         StoreError::Damaged {
-            group: self.record(lineage).group,
+            group: self.home(lineage),
             key: Key::Range { lineage, hour }.to_string(),
             source,
         }
@@ -216,6 +300,17 @@ impl World {
         if self.coverage.contains_key(&(group, hour)) {
             self.damaged_coverage.insert((group, hour));
         }
+    }
+
+    pub(crate) fn damage_index(&mut self, group: GroupId, hour: u64) {
+        if self.index.contains_key(&(group, hour)) {
+            self.damaged_index.insert((group, hour));
+        }
+    }
+
+    pub(crate) fn index_damage(&self, group: GroupId, hour: u64) -> StoreError {
+        let source = BucketIndex::decode(b"no index").unwrap_err();
+        StoreError::Damaged { group, key: Key::Index { hour }.to_string(), source }
     }
 
     pub(crate) fn coverage_damage(&self, group: GroupId, hour: u64) -> StoreError {
@@ -262,6 +357,20 @@ impl History for World {
                 false => (hour, Ok(coverage.clone())),
             }
         });
+        decoded.collect()
+    }
+
+    fn buckets(
+        &self,
+        group: GroupId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<(u64, Result<BucketIndex, StoreError>)> {
+        let held = self.index.range((group, *hours.start())..=(group, *hours.end()));
+        let decoded =
+            held.map(|(&(_, hour), index)| match self.damaged_index.contains(&(group, hour)) {
+                true => (hour, Err(self.index_damage(group, hour))),
+                false => (hour, Ok(index.clone())),
+            });
         decoded.collect()
     }
 
