@@ -7,11 +7,13 @@
 mod codec;
 mod observe;
 mod report;
+mod store;
 mod wal;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     observe::run();
     codec::run();
+    store::run()?;
     wal::run()?;
     Ok(())
 }
