@@ -8,13 +8,19 @@ mod codec;
 mod observe;
 mod plan;
 mod report;
+mod store;
 mod wal;
 
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, fn() -> Result<(), Box<dyn std::error::Error>>); 4] =
-        [("observe", observe::run), ("codec", codec::run), ("wal", wal::run), ("plan", plan::run)];
+    let benches: [(&str, fn() -> Result<(), Box<dyn std::error::Error>>); 5] = [
+        ("observe", observe::run),
+        ("codec", codec::run),
+        ("store", store::run),
+        ("wal", wal::run),
+        ("plan", plan::run),
+    ];
     if let Some(unknown) = named.iter().find(|name| benches.iter().all(|(known, _)| known != name))
     {
         let known: Vec<&str> = benches.iter().map(|(name, _)| *name).collect();

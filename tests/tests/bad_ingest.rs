@@ -60,11 +60,66 @@ impl Bench {
     }
 }
 
+type Change = Box<dyn Fn(&mut Value)>;
+
+/// Each of these changes makes a column that is refused with this status and a message that holds
+/// this word.
+#[track_caller]
+fn refuses(bench: &Bench, wrong: &[(Change, u16, &str)]) {
+    let mut taken = Vec::new();
+    for (change, status, name) in wrong {
+        let body = bench.hostile(|body| change(body));
+        let answer = bench.column(&body);
+        if answer.status == 200 {
+            taken.push(body.to_string());
+            continue;
+        }
+        let message = answer.refusal(*status, "invalid_body");
+        assert!(message.to_lowercase().contains(name), "{name:?} is not in {message:?} for {body}");
+    }
+    assert!(taken.is_empty(), "taken although malformed:\n{}", taken.join("\n"));
+}
+
+#[test]
+fn malformed_buckets_are_refused_whole() {
+    let bench = Bench::new("--retention=1h");
+    let bucket = |name: &'static str, value: Value| -> Change {
+        Box::new(move |body| {
+            body["buckets"] = json!([{
+                "group_id": 9, "start": "b", "end": "c", "members": [3, 4], "parts": [{ "group_id": 9 }],
+            }]);
+            body["buckets"][0][name] = value.clone();
+        })
+    };
+    let part = |value: Value| bucket("parts", json!([value]));
+    let wrong: Vec<(Change, u16, &str)> = vec![
+        (bucket("group_id", json!(0)), 400, "non-zero"),
+        (bucket("end", json!("A")), 400, "bucket 0: range"),
+        (bucket("start_base64", json!("YQ==")), 400, "bucket 0: give start"),
+        (bucket("members", json!([3, 3])), 400, "bucket 0: member 3"),
+        (bucket("members", json!([0])), 400, "bucket 0: member 0"),
+        (bucket("members", json!(vec![1; 300])), 400, "bucket 0: it lists 300"),
+        (bucket("member_count", json!(1)), 400, "bucket 0: its member count is 1"),
+        (bucket("member_count", json!(-1)), 422, "member_count"),
+        (bucket("mebmers", json!([3])), 422, "mebmers"),
+        (part(json!({ "group_id": 0 })), 400, "non-zero"),
+        (part(json!({ "group_id": 9, "writse": 1 })), 422, "writse"),
+        (bucket("parts", json!([{ "group_id": 9 }, { "group_id": 9 }])), 400, "bucket 0: part 1"),
+    ];
+    refuses(&bench, &wrong);
+    let twice = bench.hostile(|body| {
+        let bucket = json!({ "group_id": 9, "start": "b", "members": [3], "parts": [] });
+        body["buckets"] = json!([bucket, bucket]);
+    });
+    assert!(bench.column(&twice).refusal(400, "invalid_body").contains("bucket 1: it is out of"));
+    assert_eq!(bench.node.metric("keyviz_ingest_buckets_total"), 0);
+    bench.is_well();
+}
+
 #[test]
 fn malformed_columns_are_refused_whole() {
     let bench = Bench::new("--max-message-bytes=64KiB");
     let window = bench.window_ms;
-    type Change = Box<dyn Fn(&mut Value)>;
     let set = |path: &'static str, value: Value| -> Change {
         Box::new(move |body| {
             *body.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value.clone();
@@ -97,18 +152,7 @@ fn malformed_columns_are_refused_whole() {
         (set("/node_id", json!("n".repeat(300))), 400, "node"),
         (set("/boot_id", json!("not-a-uuid")), 422, "uuid"),
     ];
-    let mut taken = Vec::new();
-    for (change, status, name) in wrong {
-        let body = bench.hostile(|body| change(body));
-        let answer = bench.column(&body);
-        if answer.status == 200 {
-            taken.push(body.to_string());
-            continue;
-        }
-        let message = answer.refusal(status, "invalid_body");
-        assert!(message.to_lowercase().contains(name), "{name:?} is not in {message:?} for {body}");
-    }
-    assert!(taken.is_empty(), "taken although malformed:\n{}", taken.join("\n"));
+    refuses(&bench, &wrong);
     // Rows given twice.
     let twice = bench.hostile(|body| body["rows"] = json!([body["rows"][0], body["rows"][0]]));
     assert!(bench.column(&twice).refusal(400, "invalid_body").contains("twice"));
@@ -202,6 +246,35 @@ fn sequences_count_once_and_in_order() {
     bench.column(&early).refusal(503, "unavailable");
     poster.post_next(&bench.node.http, 2);
     assert_eq!(poster.differences(&bench.node.http), None);
+    bench.spec.assert_no_panic();
+}
+
+#[test]
+fn a_column_with_buckets_counts_once_over_a_kill() {
+    let bench = Bench::new("--retention=1h");
+    let column = bench.hostile(|body| {
+        body["buckets"] = json!([
+            // In no order, and the members too: JSON is for people.
+            { "group_id": 9, "start": "m", "members": [8], "member_count": 70, "parts": [] },
+            { "group_id": 4, "start": "b", "end": "m", "members": [9, 3], "parts": [
+                { "group_id": 9, "term": 2, "reads": 5 }, { "group_id": 4, "term": 7, "writes": 6 },
+            ] },
+        ]);
+    });
+    assert_eq!(bench.column(&column).ok()["rows_stored"], 1);
+    assert_eq!(bench.node.metric("keyviz_ingest_buckets_total"), 2);
+    let mut other = column.clone();
+    other["buckets"][1]["parts"][0]["reads"] = json!(6);
+    let check = |bench: &Bench| {
+        assert_eq!(bench.column(&column).ok()["outcome"], "duplicate");
+        let message = bench.column(&other).refusal(409, "refused");
+        assert!(message.contains("other content"), "{message}");
+    };
+    check(&bench);
+    bench.node.process.kill();
+    let bench = Bench { node: bench.spec.start(), ..bench };
+    check(&bench);
+    assert_eq!(bench.node.metric("keyviz_wal_unusable_records_total"), 0);
     bench.spec.assert_no_panic();
 }
 

@@ -114,6 +114,7 @@ impl Ingest {
                     memory.add(*wal_sequence, source, column, placed, |_| false);
                     Counters::add(&self.shared.counters.columns, 1);
                     Counters::add(&self.shared.counters.rows, placed.len() as u64);
+                    Counters::add(&self.shared.counters.buckets, column.buckets.len() as u64);
                 }
                 Effect::Leave { wal_sequence, source, left_ms } => {
                     memory.leave(*wal_sequence, &source.node, *left_ms, |_| false);

@@ -25,6 +25,8 @@ counters! {
     columns,
     /// Rows stored.
     rows,
+    /// Virtual buckets stored.
+    buckets,
     /// Transitions applied or known already.
     transitions,
     /// Entries that were held already.
@@ -45,6 +47,12 @@ counters! {
     releases,
     /// Lineages that were backfilled.
     backfills,
+    /// Lineages without a record that the last start found by their blocks and shows by the keys
+    /// that these say.
+    recovered_lineages,
+    /// Lineages without a record that the last start found by their blocks, none of which says their
+    /// keys: they cannot be shown.
+    lost_lineages,
     /// WAL records shed.
     shed_records,
     /// WAL bytes shed.

@@ -18,6 +18,7 @@
 //! Proof: `recorder_test.rs`, and `tests/tests/kill_and_compare.rs` with real processes.
 
 mod admit;
+mod bounds;
 mod checkpoint;
 mod clock_guard;
 mod command;
@@ -30,6 +31,7 @@ mod ingest;
 mod memory;
 mod recorder;
 mod recovery;
+mod stand_ins;
 mod state_machine;
 mod view;
 
@@ -44,5 +46,7 @@ pub use recorder::{Progress, Recorder};
 pub use state_machine::StateMachine;
 pub use view::RecorderView;
 
+#[cfg(test)]
+mod bucket_test;
 #[cfg(test)]
 mod recorder_test;

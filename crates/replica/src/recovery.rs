@@ -23,6 +23,7 @@ use crate::group_log::LocalGroupLog;
 use crate::ingest::{FLAG_ROWS_LEFT_OUT, Ingest, KIND_COLUMN, KIND_LEAVE, KIND_SKIP};
 use crate::memory::{Memory, Placed};
 use crate::recorder::{CheckpointSignal, Progress, Shared};
+use crate::stand_ins;
 use crate::state_machine::StateMachine;
 
 pub(crate) struct Recovered {
@@ -47,7 +48,8 @@ pub(crate) fn recover(
     let data_dir = DataDir::lock(&config.data_dir)?;
     let retention = Retention::new(config.retention_ms);
     let store = Arc::new(Store::open(&data_dir.db(), StoreOptions { retention })?);
-    let stored = load(&store, clock.unix_ms())?;
+    let counters = Counters::default();
+    let stored = load(&store, clock.unix_ms(), &counters)?;
     let newest_ms = stored.boots.values().map(|mark| mark.last_window_end_ms).max();
     let clock_guard = ClockGuard::new(clock.unix_ms(), clock.monotonic_ms(), newest_ms);
 
@@ -60,7 +62,6 @@ pub(crate) fn recover(
     };
     let (mut wal, mut recovery) = Wal::open(wal_files, &data_dir.wal(), options)?;
     progress.total_bytes.store(recovery.report().bytes, Ordering::Relaxed);
-    let counters = Counters::default();
     let mut replay =
         Replay { stored, seen: HashMap::new(), counters: &counters, now_ms: clock.unix_ms() };
     while let Some(record) = recovery.next_record() {
@@ -105,13 +106,13 @@ pub(crate) fn recover(
 }
 
 /// What the store holds of every group.
-fn load(store: &Store, now_ms: u64) -> Result<Stored, RecorderError> {
+fn load(store: &Store, now_ms: u64, counters: &Counters) -> Result<Stored, RecorderError> {
     let view = store.view(now_ms);
     let mut records = Vec::new();
     let mut applied = HashMap::new();
     let mut memory = Memory::default();
     let groups = view.groups()?;
-    for group in groups.into_iter().chain([keyviz_codec::key_layout::NODE_GROUP]) {
+    for &group in groups.iter().chain(&[keyviz_codec::key_layout::NODE_GROUP]) {
         for record in view.lineage_records(group)? {
             match record {
                 Ok(record) => records.push(record),
@@ -124,8 +125,10 @@ fn load(store: &Store, now_ms: u64) -> Result<Stored, RecorderError> {
             memory.set_members(group, members);
         }
     }
+    let mut graph = LineageGraph::from_records(records);
+    stand_ins::add(&view, groups, &mut graph, counters)?;
     Ok(Stored {
-        graph: LineageGraph::from_records(records),
+        graph,
         applied,
         boots: view.boot_marks()?.into_iter().collect(),
         memory,

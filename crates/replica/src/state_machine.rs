@@ -14,6 +14,7 @@ use keyviz_codec::{Key, lineage_record};
 use keyviz_lineage::{Change, GroupId, LineageGraph, Transition};
 use keyviz_store::{Batch, Store, StoreError, View};
 
+use crate::bounds;
 use crate::command::{Command, Outcome, ProposeError};
 use crate::memory::Delta;
 
@@ -59,7 +60,7 @@ impl StateMachine {
             Command::PersistColumns { delta } => {
                 if delta.last_wal > applied.wal_sequence {
                     put_members(group, &delta.members, &mut batch);
-                    merge_delta(&view, group, delta, &mut batch)?;
+                    merge_delta(&view, &self.graph(), group, delta, &mut batch)?;
                     applied.wal_sequence = delta.last_wal;
                 }
             }
@@ -119,27 +120,44 @@ fn put_members(group: GroupId, members: &BTreeMap<String, Member>, batch: &mut B
 
 fn merge_delta(
     view: &View<'_>,
+    graph: &LineageGraph,
     group: GroupId,
     delta: &Delta,
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
     for (&(lineage, hour), blocks) in &delta.blocks {
         let key = Key::Range { lineage, hour };
-        let stored = salvage(view, group, &key, view.block(group, lineage, hour), batch)?;
-        let value = match stored {
-            Some(mut merged) => {
-                merged.merge(blocks);
-                merged.encode()
-            }
-            None => blocks.encode(),
+        let read = view.block(group, lineage, hour);
+        let said = match &read {
+            Ok(Some(_)) => None,
+            Ok(None) => bounds::of_new_block(view, graph, group, lineage, hour)?,
+            // What it said is lost with it.
+            Err(_) => graph.get(lineage).map(|record| record.range.clone()),
         };
-        batch.put(group, &key, value);
+        let mut merged = match salvage(view, group, &key, read, batch)? {
+            Some(mut stored) => {
+                stored.merge(blocks);
+                stored
+            }
+            None => blocks.clone(),
+        };
+        if let Some(range) = said {
+            merged.set_bounds(range);
+        }
+        batch.put(group, &key, merged.encode());
     }
     for (&hour, coverage) in &delta.coverage {
         let key = Key::Coverage { hour };
         let stored = salvage(view, group, &key, view.coverage_of(group, hour), batch)?;
         let mut merged = stored.unwrap_or_default();
         merged.merge(coverage);
+        batch.put(group, &key, merged.encode());
+    }
+    for (&hour, index) in &delta.index {
+        let key = Key::Index { hour };
+        let stored = salvage(view, group, &key, view.index_of(group, hour), batch)?;
+        let mut merged = stored.unwrap_or_default();
+        merged.merge(index);
         batch.put(group, &key, merged.encode());
     }
     Ok(())

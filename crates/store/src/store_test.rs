@@ -1,6 +1,6 @@
 use keyviz_codec::marks::{Applied, Mark};
-use keyviz_codec::{CellEntry, Contributor, HourBlocks, Key};
-use keyviz_lineage::{Counts, Flags, HOUR_MS, Step};
+use keyviz_codec::{BucketIndex, CellEntry, Contributor, HourBlocks, Key};
+use keyviz_lineage::{Bucket, Counts, Flags, HOUR_MS, KeyRange, Step, Window};
 use uuid::Uuid;
 
 use crate::retention::Retention;
@@ -109,4 +109,38 @@ fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
     assert_eq!(store.retention().dropped(), 24);
     assert_eq!(hours_at(24), 24, "gone from disk, not only hidden");
     assert_eq!(u64::decode(&1u64.encode()), Ok(1));
+}
+
+#[test]
+fn bucket_indexes_are_of_their_group_and_expire_by_hour() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), DAY_MS);
+    let index = |group| {
+        let range = KeyRange::new(*b"b", *b"d").unwrap();
+        let mut index = BucketIndex::default();
+        let bucket = Bucket { group, range, members: vec![7], member_count: 9, parts: vec![] };
+        index.add(&bucket, Window::new(60_000, Step::MINUTE).unwrap());
+        index
+    };
+    let mut batch = Batch::default();
+    for (group, hour) in (1..3).flat_map(|group| (0..48).map(move |hour| (group, hour))) {
+        batch.put(group, &Key::Index { hour }, index(group).encode());
+    }
+    batch.put(2, &Key::Index { hour: 40 }, b"\x01\0damaged".to_vec());
+    store.commit(&batch).unwrap();
+    let found = store.view(30 * HOUR_MS).buckets(1, 0..=99);
+    assert_eq!(
+        found.iter().map(|(hour, _)| *hour).collect::<Vec<_>>(),
+        (6..48).collect::<Vec<_>>()
+    );
+    assert!(found.into_iter().all(|(_, held)| held.unwrap() == index(1)));
+    let found = store.view(30 * HOUR_MS).buckets(2, 39..=41);
+    let error = found[1].1.as_ref().unwrap_err().to_string();
+    assert!(error.contains("!admin|keyviz|index|40 of group 2"), "{error}");
+    assert_eq!(found[2].1.as_ref().unwrap(), &index(2));
+    store.flush().unwrap();
+    store.retention().allow_gc_at(48 * HOUR_MS);
+    store.compact();
+    assert_eq!(store.retention().dropped(), 2 * 24);
+    assert_eq!(store.view(24 * HOUR_MS).buckets(1, 0..=99).len(), 24, "gone from disk");
 }

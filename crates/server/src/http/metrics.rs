@@ -50,6 +50,7 @@ fn counters(c: &CountersSnapshot) -> Vec<Figure> {
     vec![
         ("keyviz_ingest_columns_total", "Columns stored.", c.columns),
         ("keyviz_ingest_rows_total", "Rows stored.", c.rows),
+        ("keyviz_ingest_buckets_total", "Virtual buckets stored.", c.buckets),
         ("keyviz_ingest_transitions_total", "Transitions applied or known already.", c.transitions),
         ("keyviz_ingest_duplicates_total", "Entries that were held already.", c.duplicates),
         ("keyviz_ingest_refused_total", "Entries refused as a whole.", c.refused_entries),
@@ -78,6 +79,8 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_store_failing", "1 while the store takes no checkpoints.", c.store_failing),
         ("keyviz_gc_frozen", "1 while a clock jump keeps history from being dropped.", c.gc_frozen),
         ("keyviz_lineage_live", "Lineages alive.", live as u64),
+        ("keyviz_lineage_recovered", "Lineages without a record, shown by the keys that their blocks say.", c.recovered_lineages),
+        ("keyviz_lineage_lost", "Lineages without a record that cannot be shown: no block says their keys.", c.lost_lineages),
         ("keyviz_lineage_closed", "Lineages that have ended and are retained.", (records - live) as u64),
         ("keyviz_store_background_errors", "RocksDB background errors.", errors),
         ("keyviz_store_live_bytes", "RocksDB's estimate of live data.", bytes),
