@@ -14,10 +14,10 @@ CARGO_FLAGS := --locked --release --workspace
 CHECKED := CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true
 BINARIES := keyviz keyviz-host
 
-.PHONY: help setup build run demo test bench lint clean
+.PHONY: help setup build run demo demo-lineage test bench lint clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 setup: ## Install what is missing (as root), or say what to install
 	@scripts/setup.sh
@@ -33,6 +33,9 @@ run: build ## Run a node on the default ports, data in ./keyviz-data
 
 demo: build ## Show the main job: live traffic, a split, a merge, kill -9, every count compared
 	bin/keyviz demo $(DEMO_FLAGS)
+
+demo-lineage: build ## Show ranges that keep their history: 30 splits and merges under traffic
+	bin/keyviz demo --transitions 30 $(DEMO_FLAGS)
 
 test: setup ## Run every test
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins

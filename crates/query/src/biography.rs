@@ -1,9 +1,18 @@
-//! The biography of a range: every ancestor and descendant, as records and as a tree for people.
+//! The biography of a range: every ancestor and descendant of it, as records and (in `tree`) as text
+//! for people.
+//!
+//! Invariants: the edges make a DAG, and a history is as deep as it is long: nothing here recurses, and
+//! all of it is linear in the records that it looks at. A parent that is no longer kept ends the walk.
+//! Must not: do I/O, or know how keys and times are written (see [`Words`]).
+//! Proof: `biography_test.rs`.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
+mod tree;
 
-use keyviz_lineage::{GroupId, LineageGraph, LineageId, LineageRecord, RouteId};
+use std::collections::{HashMap, HashSet};
+
+use keyviz_lineage::{LineageGraph, LineageId, LineageRecord, RouteId};
+
+pub use tree::{Depth, Tree, Words, tree};
 
 /// Whose biography.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +21,18 @@ pub enum Subject {
     Lineage(LineageId),
     /// Every lineage that had this route number, in any group.
     Route(RouteId),
-    /// Every lineage alive in the span that owns this key.
+    /// Every lineage that owned this key.
     Key(Vec<u8>),
+}
+
+impl Subject {
+    fn is(&self, record: &LineageRecord) -> bool {
+        match self {
+            Self::Lineage(id) => record.id == *id,
+            Self::Route(route) => record.route == *route,
+            Self::Key(key) => record.range.contains(key),
+        }
+    }
 }
 
 /// How a record belongs to the subject.
@@ -38,112 +57,78 @@ impl Relation {
     }
 }
 
-/// The records of a biography, oldest first.
+/// The records of a biography, oldest first: what the subject was in any part of `[from_ms, to_ms)`
+/// (Unix milliseconds), all that came before it and all that became of it. Empty: nothing is known of
+/// the subject in that span.
 pub fn records<'a>(
     graph: &'a LineageGraph,
     subject: &Subject,
     from_ms: u64,
     to_ms: u64,
 ) -> Vec<(&'a LineageRecord, Relation)> {
-    let is_subject = |record: &LineageRecord| match subject {
-        Subject::Lineage(id) => record.id == *id,
-        Subject::Route(route) => record.route == *route && record.alive_within(from_ms, to_ms),
-        Subject::Key(key) => record.range.contains(key) && record.alive_within(from_ms, to_ms),
+    let own: Vec<&LineageRecord> = candidates(graph, subject)
+        .filter(|record| subject.is(record) && record.alive_within(from_ms, to_ms))
+        .collect();
+    let mut found: HashMap<LineageId, (&LineageRecord, Relation)> =
+        own.iter().map(|&record| (record.id, (record, Relation::Itself))).collect();
+    let parents = |record: &'a LineageRecord, open: &mut Vec<LineageId>| {
+        open.extend(record.parents.iter().map(|parent| parent.id));
     };
-    let own: Vec<LineageId> =
-        graph.records().filter(|record| is_subject(record)).map(|record| record.id).collect();
-    let mut found: BTreeMap<LineageId, Relation> =
-        own.iter().map(|&id| (id, Relation::Itself)).collect();
-    let parents = |record: &LineageRecord| record.parents.iter().map(|parent| parent.id).collect();
-    let children = |record: &LineageRecord| graph.children(record.id).to_vec();
+    let children = |record: &'a LineageRecord, open: &mut Vec<LineageId>| {
+        open.extend(graph.children(record.id));
+    };
     reach(graph, &own, Relation::Ancestor, &parents, &mut found);
     reach(graph, &own, Relation::Descendant, &children, &mut found);
-    let mut records: Vec<_> =
-        found.into_iter().filter_map(|(id, relation)| Some((graph.get(id)?, relation))).collect();
-    records.sort_by(|(a, _), (b, _)| {
+    let mut records: Vec<_> = found.into_values().collect();
+    records.sort_unstable_by(|(a, _), (b, _)| {
         (a.valid_from, a.range.start(), a.id).cmp(&(b.valid_from, b.range.start(), b.id))
     });
     records
 }
 
-fn reach(
-    graph: &LineageGraph,
-    from: &[LineageId],
+/// From the first birth to the last end (`None`: it lives) of all that the subject ever was, Unix
+/// milliseconds; `None` when nothing is known of it at all.
+pub fn lifetime(graph: &LineageGraph, subject: &Subject) -> Option<(u64, Option<u64>)> {
+    let own = candidates(graph, subject).filter(|record| subject.is(record));
+    let lives = own.map(|record| {
+        (record.valid_from.unix_ms(), record.valid_to.map(keyviz_lineage::Hlc::unix_ms))
+    });
+    lives.reduce(|a, b| (a.0.min(b.0), a.1.zip(b.1).map(|(a, b)| a.max(b))))
+}
+
+/// The records among which the subject is.
+fn candidates<'a>(
+    graph: &'a LineageGraph,
+    subject: &Subject,
+) -> Box<dyn Iterator<Item = &'a LineageRecord> + 'a> {
+    match subject {
+        Subject::Lineage(id) => Box::new(graph.get(*id).into_iter()),
+        Subject::Route(_) | Subject::Key(_) => Box::new(graph.records()),
+    }
+}
+
+/// Adds what can be reached from `own` by `next`, as far as it is kept.
+fn reach<'a>(
+    graph: &'a LineageGraph,
+    own: &[&'a LineageRecord],
     relation: Relation,
-    next: &dyn Fn(&LineageRecord) -> Vec<LineageId>,
-    found: &mut BTreeMap<LineageId, Relation>,
+    next: &dyn Fn(&'a LineageRecord, &mut Vec<LineageId>),
+    found: &mut HashMap<LineageId, (&'a LineageRecord, Relation)>,
 ) {
-    let mut seen: HashSet<LineageId> = from.iter().copied().collect();
-    let mut open: Vec<LineageId> =
-        from.iter().filter_map(|&id| graph.get(id)).flat_map(next).collect();
+    let mut seen: HashSet<LineageId> = own.iter().map(|record| record.id).collect();
+    let mut open = Vec::new();
+    own.iter().for_each(|record| next(record, &mut open));
     while let Some(id) = open.pop() {
-        if let Some(record) = graph.get(id).filter(|_| seen.insert(id)) {
-            found.entry(id).or_insert(relation);
-            open.extend(next(record));
+        if !seen.insert(id) {
+            continue;
+        }
+        if let Some(record) = graph.get(id) {
+            found.entry(id).or_insert((record, relation));
+            next(record, &mut open);
         }
     }
 }
 
-/// The biography as a tree: each lineage under its first parent, with bounds, times and cause.
-/// `time` writes Unix milliseconds for people.
-pub fn tree(records: &[(&LineageRecord, Relation)], time: &dyn Fn(u64) -> String) -> String {
-    let ids: HashSet<LineageId> = records.iter().map(|(record, _)| record.id).collect();
-    let parent_of =
-        |record: &LineageRecord| record.parents.iter().map(|p| p.id).find(|id| ids.contains(id));
-    let mut text = String::new();
-    let roots = records.iter().filter(|(record, _)| parent_of(record).is_none());
-    for &(root, relation) in roots {
-        branch(records, (root, relation), &parent_of, time, "", "", &mut text);
-    }
-    text
-}
-
-fn branch(
-    records: &[(&LineageRecord, Relation)],
-    (record, relation): (&LineageRecord, Relation),
-    parent_of: &dyn Fn(&LineageRecord) -> Option<LineageId>,
-    time: &dyn Fn(u64) -> String,
-    lead: &str,
-    indent: &str,
-    text: &mut String,
-) {
-    let end = record.valid_to.map_or_else(|| "now".to_owned(), |end| time(end.unix_ms()));
-    let mark = if relation == Relation::Itself { "*" } else { " " };
-    let also: Vec<String> =
-        record.parents.iter().skip(1).map(|parent| parent.range.to_string()).collect();
-    let also = if also.is_empty() { String::new() } else { format!(" (with {})", also.join(", ")) };
-    // Writing to a String cannot fail.
-    let _ = writeln!(
-        text,
-        "{lead}{mark} {} route {} group {}: {} {}{also} .. {end}  {}",
-        record.range,
-        record.route,
-        record.group,
-        record.cause.name(),
-        time(record.valid_from.unix_ms()),
-        record.id
-    );
-    let children: Vec<_> =
-        records.iter().filter(|(child, _)| parent_of(child) == Some(record.id)).collect();
-    for (at, &&child) in children.iter().enumerate() {
-        let last = at + 1 == children.len();
-        let (knee, rail) = if last { ("└─", "  ") } else { ("├─", "│ ") };
-        branch(
-            records,
-            child,
-            parent_of,
-            time,
-            &format!("{indent}{knee}"),
-            &format!("{indent}{rail}"),
-            text,
-        );
-    }
-}
-
-/// The groups that a biography passes through.
-pub fn groups(records: &[(&LineageRecord, Relation)]) -> Vec<GroupId> {
-    let mut groups: Vec<GroupId> = records.iter().map(|(record, _)| record.group).collect();
-    groups.sort_unstable();
-    groups.dedup();
-    groups
-}
+#[cfg(test)]
+#[path = "biography_test.rs"]
+mod biography_test;

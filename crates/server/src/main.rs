@@ -2,10 +2,13 @@
 //!
 //! Each subcommand is one module; this file only names them.
 
+mod biography;
 mod config;
 mod demo;
 mod grpc;
 mod http;
+mod id_cli;
+mod lineage_cli;
 mod node;
 mod query_cli;
 mod replay;
@@ -34,6 +37,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Show time x key range as a terminal heatmap, JSON or CSV
     Query(query_cli::QueryArgs),
+    /// Tell where a range came from and what became of it
+    Lineage(lineage_cli::LineageArgs),
+    /// Derive a lineage id, or tell what an id says
+    Id(id_cli::IdArgs),
     /// Show the main job: live traffic, a split, a merge, kill -9, every count compared
     Demo(demo::DemoArgs),
 }
@@ -53,6 +60,11 @@ fn main() -> ExitCode {
             log_to_stderr(LogFormat::Text);
             block_on(query_cli::run(args))
         }
+        Command::Lineage(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(lineage_cli::run(args))
+        }
+        Command::Id(args) => id_cli::run(&args),
         Command::Demo(args) => {
             log_to_stderr(LogFormat::Text);
             block_on(demo::run(args))

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use keyviz_lineage::{Clock, Step};
-use keyviz_query::biography::{self, Relation, Subject};
+use keyviz_query::biography::{Depth, Subject};
 use keyviz_query::{Matrix, MatrixRequest, QueryError};
 use keyviz_replica::{Event, Progress, Recorder};
 use keyviz_store::StoreError;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
+
+use crate::biography::Biography;
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
 const PARALLEL_QUERIES: usize = 2;
@@ -34,6 +36,8 @@ pub(crate) enum NodeError {
     Query(#[from] QueryError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("{message}")]
+    Unknown { message: String },
     #[error("the answer could not be computed: {reason}; this is a bug, please report it")]
     Panicked { reason: String },
 }
@@ -95,21 +99,15 @@ impl Node {
         .await
     }
 
-    /// A biography: records with their relation, and the tree for people.
+    /// What is known of a range, of what it came from and of what became of it.
     pub(crate) async fn biography(
         &self,
         subject: Subject,
-        from_ms: u64,
-        to_ms: u64,
-    ) -> Result<(Vec<(keyviz_lineage::LineageRecord, Relation)>, String), NodeError> {
+        (from_ms, to_ms): (u64, u64),
+        depth: Depth,
+    ) -> Result<Biography, NodeError> {
         self.ask(move |recorder| {
-            let graph = recorder.graph();
-            let records = biography::records(&graph, &subject, from_ms, to_ms);
-            let text = biography::tree(&records, &rfc3339);
-            Ok((
-                records.into_iter().map(|(record, relation)| (record.clone(), relation)).collect(),
-                text,
-            ))
+            Biography::of(&recorder.graph(), &subject, (from_ms, to_ms), depth)
         })
         .await
     }

@@ -29,6 +29,7 @@ pub(super) struct HostClient {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostRange {
     pub(super) route: i64,
+    pub(super) group: i64,
     pub(super) keys: KeyRange,
     pub(super) reads: i64,
     pub(super) writes: i64,
@@ -76,8 +77,13 @@ impl HostClient {
     }
 
     /// Joins the range that holds `key` with its right neighbour.
-    pub(super) async fn merge(&mut self, key: &str) -> anyhow::Result<()> {
-        self.client.ask(&["MERGE", key]).await.map(drop)
+    pub(super) async fn merge(&mut self, key: &[u8]) -> anyhow::Result<()> {
+        self.client.command(&[b"MERGE", key]).await.map(drop)
+    }
+
+    /// Moves the range that holds `key` to another group.
+    pub(super) async fn relocate(&mut self, key: &[u8], group: i64) -> anyhow::Result<()> {
+        self.client.command(&[b"MOVE", key, group.to_string().as_bytes()]).await.map(drop)
     }
 
     /// How the columns get on.
@@ -143,7 +149,7 @@ fn range(reply: &Reply) -> anyhow::Result<HostRange> {
         Reply::Int(route),
         Reply::Bulk(start),
         Reply::Bulk(end),
-        Reply::Int(_),
+        Reply::Int(group),
         Reply::Int(reads),
         Reply::Int(writes),
     ] = &fields[..]
@@ -152,7 +158,7 @@ fn range(reply: &Reply) -> anyhow::Result<HostRange> {
     };
     let bound = |bound: &Option<Vec<u8>>| bound.clone().unwrap_or_default();
     let keys = KeyRange::new(bound(start), bound(end))?;
-    Ok(HostRange { route: *route, keys, reads: *reads, writes: *writes })
+    Ok(HostRange { route: *route, group: *group, keys, reads: *reads, writes: *writes })
 }
 
 fn sender(info: &str) -> anyhow::Result<Sender> {

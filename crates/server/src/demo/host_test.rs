@@ -26,7 +26,7 @@ fn a_range_is_six_fields() {
     let fields =
         vec![Reply::Int(7), bulk("a"), bulk(""), Reply::Int(1), Reply::Int(5), Reply::Int(6)];
     let keys = KeyRange::new(*b"a", *b"").unwrap();
-    let expected = HostRange { route: 7, keys, reads: 5, writes: 6 };
+    let expected = HostRange { route: 7, group: 1, keys, reads: 5, writes: 6 };
     assert_eq!(range(&Reply::Array(fields.clone())).unwrap(), expected);
     assert!(range(&Reply::Array(fields[..5].to_vec())).is_err());
     assert!(range(&Reply::Int(1)).is_err());

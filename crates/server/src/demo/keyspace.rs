@@ -40,6 +40,13 @@ pub(super) fn key(table: &str, index: f64) -> String {
     format!("{table}:{:06}", (index.max(0.0) as u64).min(TABLE_KEYS - 1))
 }
 
+/// Where in the hotspot's table `key` is: 0 to 1; `None` for another table's.
+pub(super) fn place(key: &[u8]) -> Option<f64> {
+    let digits = std::str::from_utf8(key).ok()?.strip_prefix(HOT_TABLE)?.strip_prefix(':')?;
+    let index: u64 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    Some(index as f64 / TABLE_KEYS as f64)
+}
+
 /// Where the first ranges meet, ascending.
 pub(super) fn boundaries() -> Vec<String> {
     let mut boundaries = Vec::new();

@@ -33,3 +33,12 @@ fn keys_stay_in_their_table() {
     assert_eq!(key("order", 41.9), "order:000041");
     assert_eq!(key("order", 2e9), "order:999999");
 }
+
+#[test]
+fn a_key_of_the_hot_table_has_a_place_in_it() {
+    assert_eq!(place(b"order:"), Some(0.0));
+    assert_eq!(place(b"order:250000"), Some(0.25));
+    for other in [&b"order"[..], b"orders:1", b"product:1", b"", b"order:x", b"\xff"] {
+        assert_eq!(place(other), None);
+    }
+}

@@ -66,7 +66,10 @@ enum Line {
 struct TransitionLine {
     transition: String,
     group: u64,
+    closes: Vec<u64>,
     opens: Vec<OpenedLine>,
+    to_group: Option<u64>,
+    to_route: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -143,6 +146,15 @@ impl Ledger {
         for opened in &line.opens {
             let key = row_key(opened.route, line.group, &opened.start, &opened.end)?;
             self.opened.insert(key);
+        }
+        // The line of a move does not repeat the keys.
+        if let (Some(group), Some(route)) = (line.to_group, line.to_route) {
+            let is_old =
+                |key: &&RowKey| key.group == line.group && line.closes.contains(&key.route);
+            let Some(old) = self.opened.iter().find(is_old) else {
+                bail!("route {:?} of group {} moves, and never opened", line.closes, line.group)
+            };
+            self.opened.insert(RowKey { range: old.range.clone(), route, group });
         }
         *self.transitions.entry(line.transition.clone()).or_default() += 1;
         Ok(())

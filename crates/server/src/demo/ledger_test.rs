@@ -40,6 +40,18 @@ fn columns_of_a_window_are_added_up() {
 }
 
 #[test]
+fn a_range_that_moves_opens_in_its_new_group_with_its_old_keys() {
+    let moved =
+        r#"{"transition":"move","group":1,"closes":[2],"opens":[],"to_group":2,"to_route":3}"#;
+    let ledger = parse(&[CREATE.to_owned(), moved.to_owned()]).unwrap();
+    assert_eq!((ledger.opened.len(), ledger.count("move")), (3, 1));
+    let range = KeyRange::new(*b"m", *b"").unwrap();
+    assert!(ledger.opened.contains(&RowKey { range, route: 3, group: 2 }));
+    let error = format!("{:#}", parse(&[moved.to_owned()]).unwrap_err());
+    assert!(error.contains("never opened"), "{error}");
+}
+
+#[test]
 fn a_correction_takes_its_line_back() {
     let lines = [
         column(1_000, 1_000, &row(1, "", "", 5), false),

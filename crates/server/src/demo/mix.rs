@@ -23,7 +23,7 @@ const SESSION_COMMANDS: f64 = 30.0;
 const OTHER_COMMANDS: u64 = 14;
 
 /// Half the width of the hotspot, as a share of its table.
-const HOT_REACH: f64 = 0.03;
+pub(super) const HOT_REACH: f64 = 0.03;
 const HOT_WRITES: f64 = 0.6;
 /// A wave of logins.
 const SESSION_WAVE: Duration = Duration::from_secs(7);
@@ -109,7 +109,7 @@ impl Mix {
 }
 
 /// Where in its table the hotspot is: 0 to 1.
-fn hotspot(schedule: &Schedule, elapsed: Duration) -> f64 {
+pub(super) fn hotspot(schedule: &Schedule, elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() / schedule.sweep.as_secs_f64()).fract()
 }
 

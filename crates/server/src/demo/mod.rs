@@ -2,7 +2,7 @@
 //!
 //! Real processes in a temporary folder (`stage`, `process`): a node, the reference host, and
 //! redis-benchmark beside a client of the demo's own (`traffic`, `mix`, `keyspace`). What happens
-//! to them is in `story`, when in `schedule`. At the end every cell that the node answers with is
+//! to them is in `story` and `ranges`, when in `schedule`. At the end every cell that the node answers with is
 //! compared with the host's own ledger (`ledger`, `history`, `compare`).
 //! Invariants: the last line on stdout is `demo: OK ...` or `demo: FAILED ...`, and the exit code
 //! agrees; whatever happens, no process of the demo outlives it without `--keep`; the folder goes,
@@ -18,6 +18,7 @@ mod ledger;
 mod mix;
 mod narrator;
 mod process;
+mod ranges;
 mod resp;
 mod schedule;
 mod screenshot;
@@ -49,6 +50,10 @@ pub(crate) struct DemoArgs {
     /// How long the traffic lasts
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(15..=86_400))]
     seconds: u32,
+    /// Splits and merges in all, one after the other under the hotspot; with more than two, ranges also
+    /// move between two groups
+    #[arg(long, default_value_t = schedule::FEW, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=300))]
+    transitions: u32,
     /// Leave everything running, and say where to look
     #[arg(long)]
     keep: bool,
@@ -102,12 +107,12 @@ async fn perform(args: &DemoArgs, narrator: Narrator) -> anyhow::Result<String> 
 
 /// Plays, shows and judges. Returns the numbers of the last line.
 async fn play(args: &DemoArgs, stage: &mut Stage, narrator: Narrator) -> anyhow::Result<String> {
-    let ending = Box::pin(story::play(args.seconds, stage, narrator)).await?;
+    let ending = Box::pin(story::play(args.seconds, args.transitions, stage, narrator)).await?;
     show(&ending, stage, narrator).await?;
     if let Some(file) = &args.screenshot {
         take_screenshot(file, &ending, stage, narrator).await;
     }
-    judge(&ending, narrator)
+    judge(&ending, args.transitions, narrator)
 }
 
 /// The heatmap, and the biography of the range that was split.
@@ -142,7 +147,7 @@ async fn take_screenshot(file: &Path, ending: &Ending, stage: &Stage, narrator: 
     }
 }
 
-fn judge(ending: &Ending, narrator: Narrator) -> anyhow::Result<String> {
+fn judge(ending: &Ending, transitions: u32, narrator: Narrator) -> anyhow::Result<String> {
     let Ending { ledger, outcome, restarts, complaints, .. } = ending;
     for difference in &outcome.shown {
         narrator.prints(&format!("  {difference}\n"));
@@ -167,8 +172,10 @@ fn judge(ending: &Ending, narrator: Narrator) -> anyhow::Result<String> {
     if !complaints.is_empty() {
         bail!("{}: {numbers}", complaints.join(", "));
     }
-    if (splits, merges) != (1, 1) || cells == 0 {
-        bail!("there were to be one split, one merge and some traffic: {numbers}");
+    let expected = (u64::from(transitions.div_ceil(2)), u64::from(transitions / 2));
+    if (splits, merges) != expected || cells == 0 {
+        let (splits, merges) = (count(expected.0, "split"), count(expected.1, "merge"));
+        bail!("there were to be {splits}, {merges} and some traffic: {numbers}");
     }
     Ok(numbers)
 }

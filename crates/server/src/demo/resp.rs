@@ -84,16 +84,22 @@ impl RespClient {
 
     /// Sends one command. An error reply is an error.
     pub(super) async fn ask(&mut self, words: &[&str]) -> anyhow::Result<Reply> {
+        self.command(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()).await
+    }
+
+    /// As [`RespClient::ask`], for words that are not text.
+    pub(super) async fn command(&mut self, words: &[&[u8]]) -> anyhow::Result<Reply> {
+        let said = || words.join(&b' ').escape_ascii().to_string();
         let mut batch = Batch::default();
-        batch.push(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+        batch.push(words);
         let mut replies = Vec::with_capacity(1);
         self.exchange(&batch, |reply| replies.push(reply)).await?;
         match replies.pop() {
             Some(Reply::Error(error)) => {
-                bail!("the host answers {} with: {error}", words.join(" "))
+                bail!("the host answers {} with: {error}", said())
             }
             Some(reply) => Ok(reply),
-            None => bail!("the host does not answer {}", words.join(" ")),
+            None => bail!("the host does not answer {}", said()),
         }
     }
 

@@ -1,7 +1,7 @@
-//! When what happens: the run's moments, from its length.
+//! When what happens: the run's moments, from its length and the number of its transitions.
 //!
 //! Invariants: sweep < split < kill < merge < restart < end; the hotspot is in the middle of its
-//! table at the split.
+//! table at the split. However many transitions there are, half of them (and the odd one) are splits.
 //! Must not: read a clock.
 //! Proof: `schedule_test.rs`.
 
@@ -15,6 +15,29 @@ const MAX_OUTAGE: Duration = Duration::from_secs(3);
 /// The kill comes so far into the run. In a minute: some seconds after the node's latest checkpoint,
 /// so that the write-ahead log has something to replay.
 const KILL: f64 = 0.55;
+
+/// Many transitions are spread evenly over this part of the run, some of them while keyviz is away.
+const BUSY: (f64, f64) = (0.05, 0.93);
+/// So many splits for each move.
+const SPLITS_A_MOVE: u32 = 3;
+
+/// Transitions of a demo that nobody asked for more of: one split, one merge.
+pub(super) const FEW: u32 = 2;
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// The range under the hotspot is cut in two.
+    Split,
+    /// Two ranges become one: two cold ones, or (of many) two that the hotspot has just left.
+    Merge,
+    /// The range under the hotspot goes to the other group.
+    Move,
+    /// Keyviz is killed.
+    Kill,
+    /// Keyviz is started again.
+    Restart,
+}
 
 /// Moments since the traffic began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +71,26 @@ impl Schedule {
             restart: kill + outage,
             end,
         }
+    }
+
+    /// Everything that happens, in order, with `transitions` splits and merges.
+    pub(super) fn acts(&self, transitions: u32) -> Vec<(Duration, Act)> {
+        let mut acts = vec![(self.kill, Act::Kill), (self.restart, Act::Restart)];
+        if transitions <= FEW {
+            acts.extend([(self.split, Act::Split), (self.merge, Act::Merge)]);
+        } else {
+            let between = self.end.mul_f64(BUSY.1 - BUSY.0) / (transitions - 1);
+            for nth in 0..transitions {
+                let at = self.end.mul_f64(BUSY.0) + between * nth;
+                let act = if nth.is_multiple_of(2) { Act::Split } else { Act::Merge };
+                acts.push((at, act));
+                if (nth + 1).is_multiple_of(2 * SPLITS_A_MOVE) {
+                    acts.push((at + between / 2, Act::Move));
+                }
+            }
+        }
+        acts.sort_by_key(|&(at, _)| at);
+        acts
     }
 }
 

@@ -90,13 +90,14 @@ impl Stage {
         Ok(pid)
     }
 
-    /// Starts the host on a free port. Returns where it listens.
-    pub(super) async fn start_host(&mut self) -> anyhow::Result<SocketAddr> {
+    /// Starts the host, for `groups` groups, on a free port. Returns where it listens.
+    pub(super) async fn start_host(&mut self, groups: u32) -> anyhow::Result<SocketAddr> {
         let mut command = Command::new(&self.host_binary);
         command
             .args(["--listen", "127.0.0.1:0", "--node-id", "demo-host"])
             .args(["--step", &format!("{STEP_MS}ms")])
             .args(["--keyviz", &self.grpc.to_string()])
+            .args(["--groups", &groups.to_string()])
             .args(["--initial-splits", &keyspace::boundaries().join(",")])
             .arg("--data-dir")
             .arg(self.path("host"))

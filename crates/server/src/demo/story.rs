@@ -1,10 +1,11 @@
 //! What happens in the demo, in order.
 //!
-//! start - traffic - split - kill - merge - restart - stop - acknowledged - compare.
+//! start - traffic - split - kill - merge - restart - stop - acknowledged - compare; with more splits
+//! and merges before, during and after the outage when they are asked for.
 //!
-//! Invariants: exactly one split, one merge and one restart; the merge happens while keyviz is away,
-//! so that a transition survives the outage, too; the ledger is read before its last line is awaited
-//! at keyviz, so everything that is compared was acknowledged.
+//! Invariants: exactly one restart; a merge happens while keyviz is away, so that a transition survives
+//! the outage, too; the ledger is read before its last line is awaited at keyviz, so everything that is
+//! compared was acknowledged.
 //! Must not: clean up (the caller owns the stage, whatever happens here).
 //! Proof: the demo itself.
 
@@ -17,11 +18,11 @@ use keyviz_lineage::Clock as _;
 use super::compare::Outcome;
 use super::history::{HistoryClient, metric};
 use super::host::HostClient;
-use super::keyspace::COLD;
 use super::ledger::Ledger;
-use super::mix::hottest_key;
+use super::mix::{hotspot, hottest_key};
 use super::narrator::{Narrator, count, grouped};
-use super::schedule::Schedule;
+use super::ranges;
+use super::schedule::{Act, FEW, Schedule};
 use super::stage::{STEP_MS, Stage};
 use super::traffic::Traffic;
 
@@ -40,7 +41,7 @@ pub(super) struct Ending {
     pub(super) outcome: Outcome,
     /// Starts of keyviz after a kill.
     pub(super) restarts: u64,
-    /// A key of the range that was split.
+    /// The key at which a range was split, the last time.
     pub(super) hot_key: String,
     /// The traffic, `[from, to)`, Unix milliseconds, whole windows.
     pub(super) span_ms: (u64, u64),
@@ -54,13 +55,16 @@ pub(super) struct Ending {
 /// Something could not be done. What keyviz then has is not compared.
 pub(super) async fn play(
     seconds: u32,
+    transitions: u32,
     stage: &mut Stage,
     narrator: Narrator,
 ) -> anyhow::Result<Ending> {
     let schedule = Schedule::of(seconds);
     stage.start_node().await?;
     narrator.says(&format!("keyviz is ready: page http://{}/, gRPC {}", stage.http, stage.grpc));
-    let address = stage.start_host().await?;
+    // A move needs another group to go to.
+    let groups = if transitions > FEW { 2 } else { 1 };
+    let address = stage.start_host(groups).await?;
     let mut host = HostClient::connect(address).await?;
     let ranges = host.ranges().await?.len() as u64;
     narrator.says(&format!(
@@ -77,14 +81,8 @@ pub(super) async fn play(
         "traffic begins, for {seconds} s: redis-benchmark, and a hotspot that moves over order:*"
     ));
 
-    traffic.until(schedule.split).await?;
-    let hot_key = split(&mut host, &hottest_key(&schedule, traffic.elapsed()), narrator).await?;
-    traffic.until(schedule.kill).await?;
-    kill(stage, &mut host, narrator).await?;
-    traffic.until(schedule.merge).await?;
-    merge(&mut host, narrator).await?;
-    traffic.until(schedule.restart).await?;
-    restart(stage, &mut host, narrator).await?;
+    let hot_key =
+        act(&schedule, transitions, (&mut traffic, &mut *stage, &mut host), narrator).await?;
     traffic.until(schedule.end).await?;
 
     let driven = traffic.finish().await?;
@@ -96,6 +94,10 @@ pub(super) async fn play(
     ));
     tokio::time::sleep(AFTERGLOW).await;
     let ledger = Ledger::read(&stage.ledger())?;
+    if ledger.count("move") > 0 {
+        let done = ["split", "merge", "move"].map(|kind| count(ledger.count(kind), kind));
+        narrator.says(&format!("the ranges went through {}", done.join(", ")));
+    }
     let entries = ledger.columns() + ledger.transitions.values().sum::<u64>();
     let sender = host.until_acknowledged(entries, ACKNOWLEDGE_PATIENCE).await?;
     narrator.says(&format!(
@@ -119,16 +121,33 @@ pub(super) async fn play(
     Ok(Ending { ledger, outcome, restarts: 1, hot_key, span_ms, complaints })
 }
 
-/// Splits the range under the hotspot at its hottest key. Returns the key.
-async fn split(host: &mut HostClient, key: &str, narrator: Narrator) -> anyhow::Result<String> {
-    let hot = host.range_of(key).await?;
-    host.split(key).await?;
-    let (reads, writes) = (grouped(hot.reads.unsigned_abs()), grouped(hot.writes.unsigned_abs()));
-    narrator.says(&format!(
-        "split {key}: route {} {} was hot ({reads} reads, {writes} writes)",
-        hot.route, hot.keys
-    ));
-    Ok(key.to_owned())
+/// Everything that happens while the traffic runs. Returns the key at which it was split last.
+async fn act(
+    schedule: &Schedule,
+    transitions: u32,
+    (traffic, stage, host): (&mut Traffic, &mut Stage, &mut HostClient),
+    narrator: Narrator,
+) -> anyhow::Result<String> {
+    let mut hot_key = String::new();
+    for (moment, act) in schedule.acts(transitions) {
+        traffic.until(moment).await?;
+        let hottest = hottest_key(schedule, traffic.elapsed());
+        match act {
+            Act::Split => {
+                ranges::split(host, &hottest, narrator).await?;
+                hot_key = hottest;
+            }
+            Act::Merge if transitions <= FEW => ranges::merge_cold(host, narrator).await?,
+            Act::Merge => {
+                let hot = hotspot(schedule, traffic.elapsed());
+                ranges::merge_behind(host, hot, narrator).await?;
+            }
+            Act::Move => ranges::move_away(host, &hottest, narrator).await?,
+            Act::Kill => kill(stage, host, narrator).await?,
+            Act::Restart => restart(stage, host, narrator).await?,
+        }
+    }
+    Ok(hot_key)
 }
 
 /// SIGKILL, while a column is on its way.
@@ -140,13 +159,6 @@ async fn kill(stage: &mut Stage, host: &mut HostClient, narrator: Narrator) -> a
         0 => format!("SIGKILL keyviz (pid {pid})"),
         _ => format!("SIGKILL keyviz (pid {pid}) with {} in flight", count(in_flight, "column")),
     });
-    Ok(())
-}
-
-async fn merge(host: &mut HostClient, narrator: Narrator) -> anyhow::Result<()> {
-    let [left, right] = COLD;
-    host.merge(left).await?;
-    narrator.says(&format!("merge {left} and {right}, which are cold; keyviz will hear of it"));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use keyviz_query::{Continuity, MAX_ROWS, Matrix, MatrixRequest, MatrixRow, RowSe
 use tonic::{Request, Response, Status};
 
 use super::status;
+use crate::biography;
 use crate::node::Node;
 
 pub(super) struct History {
@@ -38,14 +39,15 @@ impl HistoryService for History {
         request: Request<wire::GetLineageRequest>,
     ) -> Result<Response<wire::GetLineageResponse>, Status> {
         let request = request.into_inner();
-        let subject = match (request.lineage_id.as_str(), request.route_id, request.by_key) {
+        let by_key = request.by_key || !request.key.is_empty();
+        let subject = match (request.lineage_id.as_str(), request.route_id, by_key) {
             (id, 0, false) if !id.is_empty() => {
                 Subject::Lineage(id.parse::<LineageId>().map_err(|error| {
                     Status::invalid_argument(format!("lineage_id {id:?}: {error}"))
                 })?)
             }
             ("", route, false) if route != 0 => Subject::Route(route),
-            ("", 0, true) => Subject::Key(request.key.to_vec()),
+            ("", 0, true) if request.by_key => Subject::Key(request.key.to_vec()),
             _ => {
                 return Err(Status::invalid_argument(
                     "give one of lineage_id, route_id, or key with by_key",
@@ -54,21 +56,10 @@ impl HistoryService for History {
         };
         let from_ms = open_time("from_unix_ms", request.from_unix_ms)?.unwrap_or(0);
         let to_ms = open_time("to_unix_ms", request.to_unix_ms)?.unwrap_or(u64::MAX);
-        let (records, text) =
-            self.node.biography(subject, from_ms, to_ms).await.map_err(|error| status(&error))?;
-        let records = records.iter().map(|(record, relation)| wire::LineageEntry {
-            id: record.id.to_string(),
-            start: record.range.start().to_vec().into(),
-            end: record.range.end().to_vec().into(),
-            route_id: record.route,
-            group_id: record.group,
-            valid_from_unix_ms: record.valid_from.unix_ms() as i64,
-            valid_to_unix_ms: record.valid_to.map_or(0, |end| end.unix_ms() as i64),
-            cause: record.cause.name().to_owned(),
-            parents: record.parents.iter().map(|parent| parent.id.to_string()).collect(),
-            relation: relation.name().to_owned(),
-        });
-        Ok(Response::new(wire::GetLineageResponse { records: records.collect(), text }))
+        let depth = biography::depth_from_wire(request.depth);
+        let found = self.node.biography(subject, (from_ms, to_ms), depth).await;
+        let found = found.map_err(|error| status(&error))?;
+        Ok(Response::new(found.into_wire(request.text_only)))
     }
 }
 

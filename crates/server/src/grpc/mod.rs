@@ -62,6 +62,7 @@ fn status(error: &NodeError) -> tonic::Status {
             tonic::Status::data_loss(message)
         }
         NodeError::Query(_) => tonic::Status::invalid_argument(message),
+        NodeError::Unknown { .. } => tonic::Status::not_found(message),
         NodeError::Panicked { .. } => tonic::Status::internal(message),
     }
 }

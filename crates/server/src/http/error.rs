@@ -46,6 +46,7 @@ impl From<NodeError> for HttpError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "storage")
             }
             NodeError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            NodeError::Unknown { .. } => (StatusCode::NOT_FOUND, "not_found"),
             NodeError::Panicked { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         Self { status, code, message }

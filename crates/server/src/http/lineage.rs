@@ -5,15 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use keyviz_lineage::{LineageId, LineageRecord};
-use keyviz_query::biography::{Relation, Subject};
+use keyviz_lineage::LineageId;
+use keyviz_query::biography::{Depth, Subject};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::HttpError;
 use super::matrix::{key, open_time};
+use crate::biography;
 use crate::node::Node;
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +23,7 @@ pub(super) struct LineageParams {
     key: Option<String>,
     from_unix_ms: Option<i64>,
     to_unix_ms: Option<i64>,
+    depth: Option<String>,
 }
 
 pub(super) async fn lineage(
@@ -44,25 +44,21 @@ pub(super) async fn lineage(
     };
     let from_ms = open_time("from_unix_ms", params.from_unix_ms)?.unwrap_or(0);
     let to_ms = open_time("to_unix_ms", params.to_unix_ms)?.unwrap_or(u64::MAX);
-    let (records, text) = node.biography(subject, from_ms, to_ms).await?;
-    let records: Vec<Value> =
-        records.iter().map(|(record, relation)| to_json(record, *relation)).collect();
-    Ok(Json(json!({ "records": records, "text": text })))
+    let depth = depth(params.depth.as_deref())?;
+    let biography = node.biography(subject, (from_ms, to_ms), depth).await?;
+    Ok(Json(biography::to_json(&biography.into_wire(false))))
 }
 
-fn to_json(record: &LineageRecord, relation: Relation) -> Value {
-    json!({
-        "id": record.id,
-        "start": (!record.range.start().is_empty()).then(|| STANDARD.encode(record.range.start())),
-        "end": record.range.bounded_end().map(|end| STANDARD.encode(end)),
-        "route_id": record.route,
-        "group_id": record.group,
-        "valid_from_unix_ms": record.valid_from.unix_ms(),
-        "valid_to_unix_ms": record.valid_to.map(|end| end.unix_ms()),
-        "cause": record.cause.name(),
-        "parents": record.parents.iter().map(|parent| parent.id).collect::<Vec<_>>(),
-        "relation": relation.name(),
-    })
+fn depth(text: Option<&str>) -> Result<Depth, HttpError> {
+    match text {
+        None => Ok(Depth::Auto),
+        Some("all") => Ok(Depth::All),
+        Some(number) => number.parse().map(Depth::Generations).map_err(|_| {
+            HttpError::invalid_query(format!(
+                "depth {number:?}: use a number of generations, or all"
+            ))
+        }),
+    }
 }
 
 #[derive(Debug, Deserialize)]

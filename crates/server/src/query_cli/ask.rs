@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
 use keyviz_api::wire::history::{GetMatrixRequest, GetMatrixResponse};
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::key_text::inert;
@@ -18,7 +18,7 @@ use super::key_text::inert;
 /// 1,024 rows of 10,080 columns are about 100 MB at the very most.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
 
-/// Asks the node at `address` (`host:port`).
+/// Asks the node at `address` (`host:port`) for a matrix.
 ///
 /// # Errors
 /// One line: the node cannot be reached, is none, or refuses.
@@ -26,8 +26,18 @@ pub(super) async fn ask(
     address: &str,
     request: GetMatrixRequest,
 ) -> anyhow::Result<GetMatrixResponse> {
-    let address = address.trim_end_matches('/');
-    let address = address.strip_prefix("http://").unwrap_or(address);
+    match connect(address).await?.get_matrix(request).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        Err(status) => Err(refusal(address, &status)),
+    }
+}
+
+/// A connection to the node at `address` (`host:port`).
+///
+/// # Errors
+/// One line: the address is none, or nobody is there.
+pub(crate) async fn connect(address: &str) -> anyhow::Result<HistoryServiceClient<Channel>> {
+    let address = bare(address);
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
         bail!("--endpoint {} is not host:port, such as 127.0.0.1:50051", inert(address));
     };
@@ -38,11 +48,12 @@ pub(super) async fn ask(
         .connect()
         .await
         .map_err(|error| unreachable(address, &error))?;
-    let mut client = HistoryServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-    match client.get_matrix(request).await {
-        Ok(answer) => Ok(answer.into_inner()),
-        Err(status) => Err(refusal(address, &status)),
-    }
+    Ok(HistoryServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+}
+
+fn bare(address: &str) -> &str {
+    let address = address.trim_end_matches('/');
+    address.strip_prefix("http://").unwrap_or(address)
 }
 
 fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
@@ -54,7 +65,9 @@ fn unreachable(address: &str, error: &(dyn std::error::Error + 'static)) -> anyh
     )
 }
 
-fn refusal(address: &str, status: &Status) -> anyhow::Error {
+/// What a node (or something else at `address`) said instead of an answer, as one line.
+pub(crate) fn refusal(address: &str, status: &Status) -> anyhow::Error {
+    let address = bare(address);
     let is_transport = std::error::Error::source(status).is_some();
     // What tonic makes of a web server's answer.
     let is_foreign = status.code() == Code::Unimplemented

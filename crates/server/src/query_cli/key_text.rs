@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 /// A key bound from the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Key(pub(super) Vec<u8>);
+pub(crate) struct Key(pub(crate) Vec<u8>);
 
 impl FromStr for Key {
     type Err = String;
@@ -31,7 +31,7 @@ impl FromStr for Key {
 }
 
 /// Clean text as it is, anything else as `0x` and hex. [`Key`] reads it back to the same bytes.
-pub(super) fn exact(key: &[u8]) -> String {
+pub(crate) fn exact(key: &[u8]) -> String {
     match std::str::from_utf8(key) {
         Ok(text) if !text.starts_with("0x") && !text.chars().any(is_hidden) => text.to_owned(),
         _ => format!("0x{}", hex::encode(key)),
@@ -44,7 +44,7 @@ const TAIL_BYTES: usize = 48;
 
 /// A key for the terminal: printable text with `\xNN` for what is not, or `0x...` when most of it
 /// is not text. At most `columns` wide; what is cut out of the middle leaves a `…`.
-pub(super) fn label(key: &[u8], columns: usize) -> String {
+pub(crate) fn label(key: &[u8], columns: usize) -> String {
     let (head, tail) = if key.len() > HEAD_BYTES + TAIL_BYTES {
         (&key[..HEAD_BYTES], &key[key.len() - TAIL_BYTES..])
     } else {
@@ -97,13 +97,23 @@ fn push_escaped(text: &mut String, bytes: &[u8]) {
 }
 
 /// Words from a node (warnings, refusals, flag names) for the terminal: what is unfit becomes `�`.
-pub(super) fn inert(text: &str) -> String {
-    let one = |shown: char| match shown {
+pub(crate) fn inert(text: &str) -> String {
+    text.chars().take(2_000).map(inert_character).collect()
+}
+
+/// One line of a tree from a node: as [`inert`], but with the characters that draw it.
+pub(crate) fn inert_drawing(line: &str) -> String {
+    let draws = |character| matches!(character, '├' | '└' | '─' | '│' | '▼');
+    let one = |shown| if draws(shown) { shown } else { inert_character(shown) };
+    line.chars().take(2_000).map(one).collect()
+}
+
+fn inert_character(character: char) -> char {
+    match character {
         '\n' | '\r' | '\t' => ' ',
         shown if is_certain(shown) => shown,
         _ => '\u{fffd}',
-    };
-    text.chars().take(2_000).map(one).collect()
+    }
 }
 
 /// At most `columns` wide, cut in the middle so that a common prefix and what differs both stay.

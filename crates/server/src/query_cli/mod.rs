@@ -7,12 +7,12 @@
 //! Proof: `mod_test.rs` (against a node in the same process); the parts beside their modules.
 
 mod args;
-mod ask;
+pub(crate) mod ask;
 mod axes;
 mod colour;
 mod grid;
 mod json;
-mod key_text;
+pub(crate) mod key_text;
 mod legend;
 mod long_csv;
 mod marks;
@@ -20,7 +20,7 @@ mod numbers;
 mod pool;
 mod render;
 mod terminal;
-mod time_text;
+pub(crate) mod time_text;
 mod viridis;
 mod words;
 

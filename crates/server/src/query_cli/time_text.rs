@@ -13,7 +13,7 @@ const LAST_MS: i64 = 253_402_300_799_999;
 
 /// A point in time, perhaps relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeSpec {
+pub(crate) enum TimeSpec {
     /// Now.
     Now,
     /// So many milliseconds before now.
@@ -24,7 +24,7 @@ pub(super) enum TimeSpec {
 
 impl TimeSpec {
     /// Unix milliseconds.
-    pub(super) fn resolve(self, now_unix_ms: u64) -> i64 {
+    pub(crate) fn resolve(self, now_unix_ms: u64) -> i64 {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         match self {
             Self::Now => signed(now_unix_ms),
