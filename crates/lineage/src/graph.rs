@@ -77,7 +77,7 @@ pub struct LineageGraph {
     by_route: ShardedMap<(GroupId, RouteId), SmallVec<[Slot; 2]>>,
     live: BTreeMap<GroupId, Arc<LiveRanges>>,
     closed: ClosedIndex,
-    /// Closed, and recorded far outside of their lives: searched one by one.
+    /// Closed and recorded far outside of their lives, or alive again: searched one by one.
     strays: BTreeSet<Slot>,
     /// Those whose own record was lost ([`Cause::Recovered`]): no edge leads to them.
     recovered: BTreeSet<Slot>,
@@ -233,7 +233,7 @@ impl LineageGraph {
         let is_open = |slot: Slot| !is_known(slot) && !self.strays.contains(&slot);
         self.closed.search(range, from_ms, to_ms, &is_open, &mut found);
         for &group in self.live.keys() {
-            found.extend(self.live_slots(group, range).filter(|&slot| !is_known(slot)));
+            found.extend(self.live_slots(group, range).filter(|&slot| is_open(slot)));
         }
         let is_all = *range == KeyRange::all();
         found.retain(|&slot| {
@@ -328,7 +328,11 @@ impl LineageGraph {
         let slot = match self.slot(id) {
             Some(slot) => {
                 if let Some(node) = self.nodes.get_mut(slot as usize) {
-                    node.record = Some(Arc::clone(&record));
+                    let held = node.record.replace(Arc::clone(&record));
+                    if is_live && held.is_some_and(|held| !held.is_live()) {
+                        // Its box stays in the index; as a stray it is found once all the same.
+                        self.strays.insert(slot);
+                    }
                 }
                 slot
             }

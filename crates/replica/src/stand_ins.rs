@@ -2,9 +2,8 @@
 //! in memory, from the keys that its blocks say (see `bounds.rs`), so that queries link it by overlap
 //! and nothing that was counted is out of sight (contract section 4).
 //!
-//! A stand-in has no route, no parents and an end, so no column and no transition finds it; it may
-//! become the parent of a route that is backfilled. It is never stored: the next start makes it again
-//! from what is retained by then.
+//! A stand-in has no route, no parents and an end, so no column and no transition finds it, and no
+//! edge leads to it. It is never stored: the next start makes it again from what is retained by then.
 //! Proof: `stand_ins_test.rs`.
 
 use keyviz_lineage::{Cause, GroupId, HOUR_MS, Hlc, LineageGraph, LineageRecord};

@@ -7,10 +7,13 @@
 //! - one that was backfilled owned its keys before keyviz met it;
 //! - what is recorded outside of that all the same (a host that imports old columns under a route
 //!   that it created today) is told to [`LineageGraph::note_recorded`].
+//!
+//! The bounds are whole hours, as stored blocks are: so a start that only knows which hours have
+//! blocks can tell what is outside.
 
 use super::{LineageGraph, Node, Slot};
 use crate::record::{Cause, LineageRecord};
-use crate::{Hlc, LineageId};
+use crate::{HOUR_MS, Hlc, LineageId, unix_hour};
 
 /// The longest step of a window that a node records.
 const LONGEST_STEP_MS: u64 = 600_000;
@@ -18,6 +21,13 @@ const LONGEST_STEP_MS: u64 = 600_000;
 /// and the window that begins there.
 const BEFORE_MS: u64 = LONGEST_STEP_MS;
 const AFTER_MS: u64 = 3 * LONGEST_STEP_MS;
+
+/// The whole hours around a life.
+const fn around(from_ms: u64, end_ms: u64) -> (u64, u64) {
+    let first_hour = unix_hour(from_ms.saturating_sub(BEFORE_MS));
+    let last_hour = unix_hour(end_ms.saturating_add(AFTER_MS));
+    (first_hour * HOUR_MS, (last_hour + 1).saturating_mul(HOUR_MS))
+}
 
 impl LineageGraph {
     /// From when a lineage owned its keys, Unix milliseconds. One that was backfilled owned them
@@ -35,9 +45,9 @@ impl LineageGraph {
     /// Whether a window of a lineage lies where the graph expects it. If not, the graph must be told
     /// ([`Self::note_recorded`]).
     pub fn expects(record: &LineageRecord, from_ms: u64, to_ms: u64) -> bool {
-        let born_ms = record.valid_from.unix_ms();
-        from_ms >= born_ms.saturating_sub(BEFORE_MS)
-            && record.valid_to.is_none_or(|end| to_ms <= end.unix_ms() + AFTER_MS)
+        let end_ms = record.valid_to.map_or(u64::MAX, Hlc::unix_ms);
+        let (first_ms, last_ms) = around(record.valid_from.unix_ms(), end_ms);
+        from_ms >= first_ms && to_ms <= last_ms
     }
 
     /// Whether something may have been recorded of a slot, or of an ancestor, at `from_ms` or later.
@@ -72,8 +82,8 @@ impl LineageGraph {
     /// After a birth or a close: what the record itself says of its extent.
     pub(super) fn settle_extent(&mut self, slot: Slot) {
         let Some(record) = self.record(slot) else { return };
-        let from_ms = self.owned_from_ms(record).saturating_sub(BEFORE_MS);
-        let to_ms = record.valid_to.map_or(u64::MAX, |end| end.unix_ms() + AFTER_MS);
+        let end_ms = record.valid_to.map_or(u64::MAX, Hlc::unix_ms);
+        let (from_ms, to_ms) = around(self.owned_from_ms(record), end_ms);
         let is_live = record.is_live();
         let held = self.nodes.get(slot as usize).map(|node| node.extent);
         if !is_live && held.is_some_and(|held| held.1 == u64::MAX) {

@@ -238,10 +238,11 @@ fn a_window_around_a_life_is_expected_and_others_are_not() {
     told.apply(1, Change::Create { routes: vec![RouteSpec { route: 1, range: KeyRange::all() }] });
     told.apply(1, Change::Drop { route: 1 });
     let record = told.graph.records().next().unwrap();
+    // Born at 17:20, dropped at 18:00; the hours in which anything may lie are 17 and 18.
     let window = |minutes: i64| {
         let start_ms = record.valid_from.unix_ms().saturating_add_signed(minutes * 60_000);
         let window = Window::new(start_ms, Step::MINUTE).unwrap();
         LineageGraph::expects(record, window.start_ms, window.end_ms())
     };
-    assert_eq!([-11, -10, 0, 40, 69, 70].map(window), [false, true, true, true, true, false]);
+    assert_eq!([-21, -20, 0, 40, 99, 100].map(window), [false, true, true, true, true, false]);
 }
