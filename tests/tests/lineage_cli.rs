@@ -98,9 +98,9 @@ fn a_biography_is_told_alike_on_every_surface_and_after_a_restart() {
     let ids = [id(0, 0), id(5, 0), id(5, 1), id(5, 2), id(7, 0)];
     let expected = [
         "6 lineages; those that held the key g are marked *".to_owned(),
-        format!("* (-inf, +inf)   route 1 group 1  create 2025-06-16T12:00:00.000Z, split 12:05:00.000Z into route 2, route 3 and route 4  {}", ids[0]),
+        format!("* (-inf, +inf)   route 1 group 1  create 2025-06-16T12:00:00.000Z, split 12:05:00.000Z into routes 2, 3 and 4  {}", ids[0]),
         format!("├─  (-inf, f)    route 2 group 1  split 2025-06-16T12:05:00.000Z, merged 12:07:00.000Z into route 5  {}", ids[1]),
-        format!("│ └─* (-inf, p)  route 5 group 1  merge 2025-06-16T12:07:00.000Z of route 2 and route 3, dropped 12:09:00.000Z  {}", ids[4]),
+        format!("│ └─* (-inf, p)  route 5 group 1  merge 2025-06-16T12:07:00.000Z of routes 2 and 3, dropped 12:09:00.000Z  {}", ids[4]),
         format!("├─* [f, p)       route 3 group 1  split 2025-06-16T12:05:00.000Z, merged 12:07:00.000Z into route 5 (drawn under route 2)  {}", ids[2]),
         "└─  [p, +inf)    route 4 group 1  split 2025-06-16T12:05:00.000Z, moved 12:08:00.000Z to route 6 of group 2".to_owned(),
         "  └─  [p, +inf)  route 6 group 2  move 2025-06-16T12:08:00.000Z, alive".to_owned(),

@@ -69,7 +69,7 @@ fn a_split_in_three() {
     assert_eq!(
         told(&world, &key("g")),
         [
-            "* (-inf, +inf)  route 1 group 1  create at 0, split at 5 into route 2, route 3 and route 4",
+            "* (-inf, +inf)  route 1 group 1  create at 0, split at 5 into routes 2, 3 and 4",
             "├─  (-inf, f)   route 2 group 1  split at 5, alive",
             "├─* [f, p)      route 3 group 1  split at 5, alive",
             "└─  [p, +inf)   route 4 group 1  split at 5, alive",
@@ -90,8 +90,8 @@ fn of_one_lineage_only_what_came_before_and_after_it() {
     assert_eq!(
         told(&world, &subject),
         [
-            "  (-inf, +inf)   route 1 group 1  create at 0, split at 5 into route 2 and route 3",
-            "└─* (-inf, m)    route 2 group 1  split at 5, split at 6 into route 4 and route 5",
+            "  (-inf, +inf)   route 1 group 1  create at 0, split at 5 into routes 2 and 3",
+            "└─* (-inf, m)    route 2 group 1  split at 5, split at 6 into routes 4 and 5",
             "  ├─  (-inf, f)  route 4 group 1  split at 6, alive",
             "  └─  [f, m)     route 5 group 1  split at 6, alive",
         ]
@@ -107,7 +107,7 @@ fn a_merge_is_drawn_once_and_its_other_parents_say_where() {
         told(&world, &Subject::Route(4)),
         [
             "  (-inf, m)       route 1 group 1  create at 0, merged at 7 into route 4",
-            "└─* (-inf, +inf)  route 4 group 1  merge at 7 of route 1, route 2 and route 3, alive",
+            "└─* (-inf, +inf)  route 4 group 1  merge at 7 of routes 1, 2 and 3, alive",
             "  [m, t)          route 2 group 1  create at 0, merged at 7 into route 4 (drawn under route 1)",
             "  [t, +inf)       route 3 group 1  create at 0, merged at 7 into route 4 (drawn under route 1)",
         ]
@@ -124,18 +124,15 @@ fn a_split_a_merge_and_a_split() {
     assert_eq!(
         diamond,
         [
-            "* (-inf, +inf)      route 1 group 1  create at 0, split at 1 into route 2 and route 3",
+            "* (-inf, +inf)      route 1 group 1  create at 0, split at 1 into routes 2 and 3",
             "├─* (-inf, m)       route 2 group 1  split at 1, merged at 2 into route 4",
-            "│ └─* (-inf, +inf)  route 4 group 1  merge at 2 of route 2 and route 3, alive",
+            "│ └─* (-inf, +inf)  route 4 group 1  merge at 2 of routes 2 and 3, alive",
             "└─  [m, +inf)       route 3 group 1  split at 1, merged at 2 into route 4 (drawn under route 2)",
         ]
     );
     split(&mut world, 3, 4, &[(5, "", "q"), (6, "q", "")]);
     let lines = told(&world, &key("z"));
-    assert_eq!(
-        lines[2].replace("  ", " ").matches("split at 3 into route 5 and route 6").count(),
-        1
-    );
+    assert_eq!(lines[2].replace("  ", " ").matches("split at 3 into routes 5 and 6").count(), 1);
     assert!(lines[3].contains("├─  (-inf, q)") && lines[4].contains("└─* [q, +inf)"), "{lines:?}");
     assert_eq!(
         routes(&world, &key("n")),
@@ -190,7 +187,7 @@ fn a_parent_that_is_no_longer_kept_ends_the_walk_and_is_still_named() {
         told(&kept(&[1]), &key("a")),
         [
             "* (-inf, m)       route 2 group 1  split at 1 from (-inf, +inf) of group 1 (no longer kept), merged at 2 into route 4",
-            "└─* (-inf, +inf)  route 4 group 1  merge at 2 of route 2 and route 3, alive",
+            "└─* (-inf, +inf)  route 4 group 1  merge at 2 of routes 2 and 3, alive",
             "  [m, +inf)       route 3 group 1  split at 1 from (-inf, +inf) of group 1 (no longer kept), merged at 2 into route 4 (drawn under route 2)",
         ]
     );
@@ -353,10 +350,7 @@ fn a_split_into_many_lists_a_few() {
     let records = records(&world.graph, &key("k150"), 0, u64::MAX);
     let tree = drawn(&world.graph, &records, Depth::Auto);
     let first = tree.text.lines().next().unwrap();
-    assert!(
-        first.contains("into route 2, route 3, ") && first.contains(" and 292 more  "),
-        "{first}"
-    );
+    assert!(first.contains("into routes 2, 3, ") && first.contains(" and 292 more  "), "{first}");
     // What stands beside the subject is one generation farther than what it came from.
     assert_eq!((tree.left_out, tree.text.lines().count()), (299, 3));
 }

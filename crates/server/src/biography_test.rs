@@ -110,7 +110,7 @@ fn the_tree_writes_a_date_once_a_line_and_short_keys() {
     assert_eq!(
         lines,
         [
-            "  (-inf, +inf)   route 1 group 1  create 2025-06-16T12:00:00.000Z, split 12:05:00.000Z into route 2 and route 3",
+            "  (-inf, +inf)   route 1 group 1  create 2025-06-16T12:00:00.000Z, split 12:05:00.000Z into routes 2 and 3",
             "└─* [m, +inf)    route 3 group 1  split 2025-06-16T12:05:00.000Z, moved 12:07:00.000Z to route 4 of group 2",
             "  └─  [m, +inf)  route 4 group 2  move 2025-06-16T12:07:00.000Z, alive",
         ]

@@ -334,8 +334,20 @@ impl<'a> Drawing<'a> {
     }
 }
 
-/// `a, b and c`, or the first few and how many there are.
+/// `routes 4, 5 and 6`, or the first few and how many more there are.
 fn list(names: &[String]) -> String {
+    let number = |name: &String| {
+        let number = name.strip_prefix("route ")?;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.to_owned())
+    };
+    let numbers: Option<Vec<String>> = names.iter().map(number).collect();
+    match numbers {
+        Some(numbers) if numbers.len() > 1 => format!("routes {}", joined(&numbers)),
+        _ => joined(names),
+    }
+}
+
+fn joined(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),

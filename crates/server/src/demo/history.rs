@@ -24,6 +24,8 @@ const BLOCK_WINDOWS: u64 = 600;
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 const ALL_ROWS: u32 = 1_024;
+/// Generations of a biography that are drawn.
+const GENERATIONS: u32 = 6;
 
 /// A connection to the node.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ impl HistoryClient {
         let request = wire::GetLineageRequest {
             key: key.as_bytes().to_vec().into(),
             by_key: true,
+            depth: Some(GENERATIONS),
+            text_only: true,
             ..wire::GetLineageRequest::default()
         };
         let answer = self.client.get_lineage(request).await;
