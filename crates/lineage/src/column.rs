@@ -301,7 +301,8 @@ impl Column {
 
     /// Whether more than 1.1 steps were covered (the cell is then stretched).
     pub const fn is_stretched(&self) -> bool {
-        (self.covered_to_ms - self.covered_from_ms) * 10 > self.window.step.ms() * 11
+        // The covered interval is the sender's word: any length.
+        (self.covered_to_ms - self.covered_from_ms).saturating_mul(10) > self.window.step.ms() * 11
     }
 }
 

@@ -50,6 +50,19 @@ fn every_violation_is_named() {
 }
 
 #[test]
+fn any_covered_interval_can_be_judged() {
+    let covered = |from_ms, to_ms| {
+        let mut column = column(vec![]);
+        (column.covered_from_ms, column.covered_to_ms) = (from_ms, to_ms);
+        (column.validate(), column.is_short(), column.is_stretched())
+    };
+    assert_eq!(covered(60_000, 126_000), (Ok(()), false, false));
+    assert_eq!(covered(60_000, 126_001), (Ok(()), false, true));
+    assert_eq!(covered(0, u64::MAX), (Ok(()), false, true));
+    assert_eq!(covered(u64::MAX, u64::MAX), (Ok(()), true, false));
+}
+
+#[test]
 fn counts_saturate_and_say_so() {
     let mut counts = Counts { reads: u64::MAX - 1, ..Counts::default() };
     assert!(counts.add(&Counts { reads: 5, ..Counts::default() }));
