@@ -44,6 +44,13 @@ fn every_violation_is_named() {
     assert!(matches!(unlisted.validate(), Err(ColumnError::UnlistedGroup { group: 1, .. })));
     unlisted.groups = vec![2, 2];
     assert!(matches!(unlisted.validate(), Err(ColumnError::Groups { index: 1, .. })));
+    let long = vec![0xFF; MAX_KEY_BYTES];
+    let wide = |route| row(route, b"", &long);
+    let most = (MAX_COLUMN_KEY_BYTES / MAX_KEY_BYTES) as u64;
+    assert_eq!(column((1..=most).map(wide).collect()).validate(), Ok(()));
+    let large = column((0..=most).map(|at| wide(at + 1)).collect()).validate();
+    let bytes = MAX_COLUMN_KEY_BYTES + MAX_KEY_BYTES;
+    assert_eq!(large, Err(ColumnError::TooManyKeyBytes { bytes }));
     let mut covered = column(vec![]);
     covered.covered_to_ms = 1;
     assert!(matches!(covered.validate(), Err(ColumnError::Covered { .. })));
