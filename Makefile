@@ -13,8 +13,11 @@ CARGO_FLAGS := --locked --release --workspace
 # Debug assertions and overflow checks for our own crates; dependencies keep their build.
 CHECKED := CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true
 BINARIES := keyviz keyviz-host
+# Fuzzing: what a run finds beyond the committed inputs is kept with the build cache.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help setup build run demo demo-lineage test bench lint clean
+.PHONY: help setup build run demo demo-lineage test bench fuzz lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -44,9 +47,21 @@ test: setup ## Run every test
 bench: build ## Run the benches: JSON lines with ratios against a baseline in the same run
 	"$(CARGO_TARGET_DIR)/release/keyviz-bench"
 
+fuzz: ## Fuzz every decoder and the graph, FUZZ_SECONDS (60) each; FUZZ_TARGETS picks some
+	@command -v cargo-fuzz >/dev/null || { echo "fuzz: cargo-fuzz is missing; install it: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@for name in $(FUZZ_TARGETS); do \
+		echo "== $$name"; \
+		mkdir -p "$(CACHE)/fuzz/corpus/$$name"; \
+		RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$(CACHE)/fuzz/target" cargo fuzz run "$$name" \
+			"$(CACHE)/fuzz/corpus/$$name" "fuzz/corpus/$$name" -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=60 -rss_limit_mb=2048 -print_final_stats=1 || exit 1; \
+	done
+
 lint: setup ## Check formatting and lints
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --locked --release --manifest-path fuzz/Cargo.toml -- -D warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: licences and advisories not checked"; fi
 
 clean: ## Remove the build cache and bin/

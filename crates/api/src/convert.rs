@@ -5,6 +5,7 @@
 //! Proof: `convert_test.rs`.
 
 use bytes::Bytes;
+use keyviz_lineage::column::MAX_COLUMN_KEY_BYTES;
 use keyviz_lineage::{
     Change, Column, ColumnError, Counts, Entry, Flags, Hlc, KeyRange, KeyRangeError, ProposalId,
     RouteSpec, Row, SourceId, Step, StepError, Transition, Window,
@@ -15,10 +16,6 @@ use uuid::Uuid;
 use crate::wire::ingest as wire;
 
 mod bucket;
-
-/// The most that the keys of one column may take in memory: front coding and shared bounds are small
-/// on the wire whatever they unfold to.
-const MAX_UNFOLDED_BYTES: usize = 64 << 20;
 
 /// Why a message cannot be taken.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -212,8 +209,8 @@ fn unfold_bounds(column: &wire::Column) -> Result<Vec<Vec<u8>>, ConvertError> {
             return Err(ConvertError::BoundSuffix { index });
         }
         unfolded += prefix.len() + suffix.len();
-        if unfolded > MAX_UNFOLDED_BYTES {
-            return Err(ConvertError::TooLarge { limit: MAX_UNFOLDED_BYTES });
+        if unfolded > MAX_COLUMN_KEY_BYTES {
+            return Err(ConvertError::TooLarge { limit: MAX_COLUMN_KEY_BYTES });
         }
         let key = [prefix, suffix].concat();
         rest = behind;
@@ -247,7 +244,7 @@ pub fn column_from_wire(column: &wire::Column) -> Result<Column, ConvertError> {
     let step = Step::recordable_from_ms(u64::from(column.step_ms))?;
     let window = Window::new(unix_ms("window_unix_ms", column.window_unix_ms)?, step)?;
     let mut rows = Vec::with_capacity(count);
-    let mut room = Room(MAX_UNFOLDED_BYTES);
+    let mut room = Room(MAX_COLUMN_KEY_BYTES);
     for row in 0..count {
         let row = row_from_wire(column, row, &bounds)?;
         room.take(&row.range)?;
@@ -301,7 +298,7 @@ struct Room(usize);
 impl Room {
     fn take(&mut self, range: &KeyRange) -> Result<(), ConvertError> {
         let left = self.0.checked_sub(range.start().len() + range.end().len());
-        self.0 = left.ok_or(ConvertError::TooLarge { limit: MAX_UNFOLDED_BYTES })?;
+        self.0 = left.ok_or(ConvertError::TooLarge { limit: MAX_COLUMN_KEY_BYTES })?;
         Ok(())
     }
 }

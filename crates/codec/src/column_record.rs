@@ -22,6 +22,7 @@
 //!   group | term | flags | reads | writes | read bytes | write bytes
 //! ```
 
+use keyviz_lineage::column::{MAX_COLUMN_KEY_BYTES, MAX_KEY_BYTES};
 use keyviz_lineage::{
     Bucket, BucketPart, Column, Counts, Flags, KeyRange, MAX_LISTED_MEMBERS, Row, Series, SourceId,
     Step, Window,
@@ -155,10 +156,10 @@ pub fn decode(payload: &[u8]) -> Result<(SourceId, u64, Column), CodecError> {
     let group_count = input.count()?;
     let groups = (0..group_count).map(|_| input.uint()).collect::<Result<Vec<_>, _>>()?;
     let count = input.count()?;
-    let bounds = take_bounds(&mut input)?;
-    let rows = take_rows(&mut input, count, &bounds)?;
+    let mut bounds = Bounds::take(&mut input)?;
+    let rows = take_rows(&mut input, count, &mut bounds)?;
     let buckets =
-        if version == WITH_BUCKETS { take_buckets(&mut input, &bounds)? } else { Vec::new() };
+        if version == WITH_BUCKETS { take_buckets(&mut input, &mut bounds)? } else { Vec::new() };
     input.end()?;
     let column =
         Column { window, covered_from_ms, covered_to_ms, unattributed, groups, rows, buckets };
@@ -166,18 +167,55 @@ pub fn decode(payload: &[u8]) -> Result<(SourceId, u64, Column), CodecError> {
     Ok((source, sequence, column))
 }
 
-fn take_bounds(input: &mut Reader<'_>) -> Result<Vec<Vec<u8>>, CodecError> {
-    let count = input.count()?;
-    let mut bounds: Vec<Vec<u8>> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let shared = usize::try_from(input.uint()?).unwrap_or(usize::MAX);
-        let previous = bounds.last().map_or(&[][..], Vec::as_slice);
-        let prefix =
-            previous.get(..shared).ok_or_else(|| input.invalid("a bound that shares too much"))?;
-        let key = [prefix, input.prefixed()?].concat();
-        bounds.push(key);
+/// The distinct keys, and what the ranges between them may still take: a byte here can stand for many
+/// in memory, so both are counted before they are made.
+struct Bounds {
+    keys: Vec<Vec<u8>>,
+    room: usize,
+}
+
+impl Bounds {
+    fn take(input: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let count = input.count()?;
+        let mut keys: Vec<Vec<u8>> = Vec::with_capacity(count);
+        let mut room = MAX_COLUMN_KEY_BYTES;
+        for _ in 0..count {
+            let shared = usize::try_from(input.uint()?).unwrap_or(usize::MAX);
+            let previous = keys.last().map_or(&[][..], Vec::as_slice);
+            let prefix = previous
+                .get(..shared)
+                .ok_or_else(|| input.invalid("a bound that shares too much"))?;
+            let suffix = input.prefixed()?;
+            if prefix.len() + suffix.len() > MAX_KEY_BYTES {
+                return Err(input.invalid("a bound of more than 65,536 bytes"));
+            }
+            spend(&mut room, prefix.len() + suffix.len())?;
+            let key = [prefix, suffix].concat();
+            keys.push(key);
+        }
+        Ok(Self { keys, room: MAX_COLUMN_KEY_BYTES })
     }
-    Ok(bounds)
+
+    /// The range between two bounds, given as in the layout.
+    fn range(&mut self, start: u64, end: u64) -> Result<KeyRange, CodecError> {
+        let bound = |index: u64| match index {
+            0 => Ok(&[][..]),
+            n => usize::try_from(n - 1)
+                .ok()
+                .and_then(|at| self.keys.get(at))
+                .map(Vec::as_slice)
+                .ok_or_else(|| invalid("a bound index behind the last")),
+        };
+        let (start, end) = (bound(start)?, bound(end)?);
+        spend(&mut self.room, start.len() + end.len())?;
+        KeyRange::new(start, end).map_err(|_| invalid("an inverted range"))
+    }
+}
+
+fn spend(room: &mut usize, bytes: usize) -> Result<(), CodecError> {
+    let left = room.checked_sub(bytes);
+    *room = left.ok_or_else(|| invalid("keys of more than 64 MiB together"))?;
+    Ok(())
 }
 
 fn invalid(field: &'static str) -> CodecError {
@@ -186,19 +224,6 @@ fn invalid(field: &'static str) -> CodecError {
 
 fn take_array(input: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
     (0..count).map(|_| input.uint()).collect()
-}
-
-/// The range between two bounds, given as in the layout.
-fn range_of(start: u64, end: u64, bounds: &[Vec<u8>]) -> Result<KeyRange, CodecError> {
-    let bound = |index: u64| match index {
-        0 => Ok(&[][..]),
-        n => usize::try_from(n - 1)
-            .ok()
-            .and_then(|at| bounds.get(at))
-            .map(Vec::as_slice)
-            .ok_or_else(|| invalid("a bound index behind the last")),
-    };
-    KeyRange::new(bound(start)?, bound(end)?).map_err(|_| invalid("an inverted range"))
 }
 
 /// Flags and counts, one array each.
@@ -226,21 +251,21 @@ impl Cells {
 fn take_rows(
     input: &mut Reader<'_>,
     count: usize,
-    bounds: &[Vec<u8>],
+    bounds: &mut Bounds,
 ) -> Result<Vec<Row>, CodecError> {
     let mut array = || take_array(input, count);
     let (starts, ends) = (array()?, array()?);
     let (routes, groups, terms) = (array()?, array()?, array()?);
     let cells = Cells::take(input, count)?;
     let row = |at: usize| {
-        let range = range_of(starts[at], ends[at], bounds)?;
+        let range = bounds.range(starts[at], ends[at])?;
         let (counts, flags) = cells.get(at)?;
         Ok(Row { route: routes[at], group: groups[at], term: terms[at], range, counts, flags })
     };
     (0..count).map(row).collect()
 }
 
-fn take_buckets(input: &mut Reader<'_>, bounds: &[Vec<u8>]) -> Result<Vec<Bucket>, CodecError> {
+fn take_buckets(input: &mut Reader<'_>, bounds: &mut Bounds) -> Result<Vec<Bucket>, CodecError> {
     let count = input.count()?;
     if count == 0 {
         return Err(invalid("no buckets where there are some"));
@@ -270,7 +295,7 @@ fn take_buckets(input: &mut Reader<'_>, bounds: &[Vec<u8>]) -> Result<Vec<Bucket
         next_part = parts.end;
         buckets.push(Bucket {
             group: homes[at],
-            range: range_of(starts[at], ends[at], bounds)?,
+            range: bounds.range(starts[at], ends[at])?,
             members,
             member_count: totals[at],
             parts: parts.map(part).collect::<Result<_, CodecError>>()?,

@@ -51,6 +51,39 @@ fn with_buckets(rows: u64, buckets: u64, seed: u64) -> Column {
     Column { buckets: (0..buckets).map(bucket).collect(), ..column(rows, seed) }
 }
 
+/// The bytes of a column whose `rows` rows all end at one key, which is spelled `copies` times.
+fn unfolding(key_bytes: usize, copies: u64, rows: u64) -> Vec<u8> {
+    let mut out = Writer::default();
+    put_origin(&mut out, PLAIN, &source(), 1);
+    [0, 60_000, 0, 120_000, 0, 1, 1].into_iter().for_each(|field| out.uint(field));
+    out.uint(rows);
+    out.uint(copies);
+    out.uint(0);
+    out.prefixed(&vec![b'k'; key_bytes]);
+    for _ in 1..copies {
+        out.uint(key_bytes as u64);
+        out.prefixed(b"");
+    }
+    (0..rows).for_each(|_| out.uint(0)); // starts
+    (0..rows).for_each(|_| out.uint(1)); // ends
+    (1..=rows).for_each(|route| out.uint(route));
+    (0..rows).for_each(|_| out.uint(1)); // groups
+    (0..rows * 6).for_each(|_| out.uint(0)); // terms, flags, counts
+    out.bytes
+}
+
+#[test]
+fn a_small_record_cannot_unfold_to_a_large_column() {
+    let most = (MAX_COLUMN_KEY_BYTES / MAX_KEY_BYTES) as u64;
+    let rows_of = |bytes: &[u8]| decode(bytes).map(|(_, _, column)| column.rows.len() as u64);
+    assert_eq!(rows_of(&unfolding(MAX_KEY_BYTES, 1, most)), Ok(most));
+    let large = Err(invalid("keys of more than 64 MiB together"));
+    assert_eq!(rows_of(&unfolding(MAX_KEY_BYTES, 1, most + 1)), large);
+    assert_eq!(rows_of(&unfolding(MAX_KEY_BYTES, most + 1, 1)), large);
+    let long = Err(invalid("a bound of more than 65,536 bytes"));
+    assert_eq!(rows_of(&unfolding(MAX_KEY_BYTES + 1, 1, 1)), long);
+}
+
 #[test]
 fn a_skip_mark_comes_back() {
     let payload = encode_skip(&source(), 9);

@@ -82,7 +82,7 @@ impl BootMark {
     /// Takes entry `sequence`. What lies between it and the last one (shed from a WAL) stays
     /// without a digest.
     pub fn take(&mut self, sequence: u64, digest: u64, window_end_ms: u64, now_ms: u64) {
-        if sequence != self.last_sequence + 1 {
+        if sequence.checked_sub(1) != Some(self.last_sequence) {
             self.digests.clear();
         }
         self.last_sequence = sequence;

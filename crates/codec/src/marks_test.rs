@@ -49,4 +49,7 @@ fn a_boot_mark_knows_the_latest_entries() {
     assert_eq!((mark.digest_of(976), mark.digest_of(2_001)), (None, None));
     mark.take(3_000, 7, 0, 0);
     assert_eq!((mark.digest_of(3_000), mark.digest_of(2_000)), (Some(7), None));
+    mark.take(u64::MAX, 8, 0, 0);
+    mark.take(1, 9, 0, 0);
+    assert_eq!((mark.digest_of(1), mark.digest_of(u64::MAX)), (Some(9), None));
 }

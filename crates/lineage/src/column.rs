@@ -2,7 +2,8 @@
 //!
 //! Invariants (checked by [`Column::validate`]): the window is on its step's grid, no route or group
 //! is 0, rows are in `(start, route, term, end)` order without duplicates, every row's group is in
-//! `groups`, the covered interval is not inverted; buckets as in [`bucket`].
+//! `groups`, the covered interval is not inverted, keys and all keys together are within their
+//! limits; buckets as in [`bucket`].
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -223,6 +224,9 @@ pub struct Column {
 pub const MAX_NODE_BYTES: usize = 255;
 /// The longest key in a row's bounds, in bytes.
 pub const MAX_KEY_BYTES: usize = 65_536;
+/// The most that the bounds of a column's rows and buckets may take together, in bytes. Shared prefixes
+/// and shared bounds are small on the wire and on disk, whatever they unfold to in memory.
+pub const MAX_COLUMN_KEY_BYTES: usize = 64 << 20;
 
 /// Why a column is malformed. Nothing of a malformed column is stored.
 #[allow(missing_docs)] // the messages name the fields
@@ -248,6 +252,11 @@ pub enum ColumnError {
     /// A key over the limit.
     #[error("row {row} (route {route}) has a bound of {bytes} bytes; the limit is 65,536")]
     KeyTooLong { row: usize, route: RouteId, bytes: usize },
+    /// Bounds over the limit for all of them.
+    #[error(
+        "its keys take {bytes} bytes, the limit is 64 MiB; send fewer rows a column, or shorter bounds"
+    )]
+    TooManyKeyBytes { bytes: usize },
     /// A malformed virtual bucket.
     #[error("bucket {bucket}: {source}")]
     Bucket { bucket: usize, source: BucketError },
@@ -290,8 +299,18 @@ impl Column {
             }
             previous = Some(key);
         }
+        let bytes = self.key_bytes();
+        if bytes > MAX_COLUMN_KEY_BYTES {
+            return Err(ColumnError::TooManyKeyBytes { bytes });
+        }
         bucket::check(&self.buckets, &self.groups)
             .map_err(|(bucket, source)| ColumnError::Bucket { bucket, source })
+    }
+
+    fn key_bytes(&self) -> usize {
+        let rows = self.rows.iter().map(|row| &row.range);
+        let ranges = rows.chain(self.buckets.iter().map(|bucket| &bucket.range));
+        ranges.map(|range| range.start().len() + range.end().len()).sum()
     }
 
     /// Whether less than a step was covered (the cell is then partial).
@@ -301,7 +320,8 @@ impl Column {
 
     /// Whether more than 1.1 steps were covered (the cell is then stretched).
     pub const fn is_stretched(&self) -> bool {
-        (self.covered_to_ms - self.covered_from_ms) * 10 > self.window.step.ms() * 11
+        // The covered interval is the sender's word: any length.
+        (self.covered_to_ms - self.covered_from_ms).saturating_mul(10) > self.window.step.ms() * 11
     }
 }
 

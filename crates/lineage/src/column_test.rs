@@ -44,9 +44,29 @@ fn every_violation_is_named() {
     assert!(matches!(unlisted.validate(), Err(ColumnError::UnlistedGroup { group: 1, .. })));
     unlisted.groups = vec![2, 2];
     assert!(matches!(unlisted.validate(), Err(ColumnError::Groups { index: 1, .. })));
+    let long = vec![0xFF; MAX_KEY_BYTES];
+    let wide = |route| row(route, b"", &long);
+    let most = (MAX_COLUMN_KEY_BYTES / MAX_KEY_BYTES) as u64;
+    assert_eq!(column((1..=most).map(wide).collect()).validate(), Ok(()));
+    let large = column((0..=most).map(|at| wide(at + 1)).collect()).validate();
+    let bytes = MAX_COLUMN_KEY_BYTES + MAX_KEY_BYTES;
+    assert_eq!(large, Err(ColumnError::TooManyKeyBytes { bytes }));
     let mut covered = column(vec![]);
     covered.covered_to_ms = 1;
     assert!(matches!(covered.validate(), Err(ColumnError::Covered { .. })));
+}
+
+#[test]
+fn any_covered_interval_can_be_judged() {
+    let covered = |from_ms, to_ms| {
+        let mut column = column(vec![]);
+        (column.covered_from_ms, column.covered_to_ms) = (from_ms, to_ms);
+        (column.validate(), column.is_short(), column.is_stretched())
+    };
+    assert_eq!(covered(60_000, 126_000), (Ok(()), false, false));
+    assert_eq!(covered(60_000, 126_001), (Ok(()), false, true));
+    assert_eq!(covered(0, u64::MAX), (Ok(()), false, true));
+    assert_eq!(covered(u64::MAX, u64::MAX), (Ok(()), true, false));
 }
 
 #[test]

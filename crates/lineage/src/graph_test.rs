@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Cause, Hlc, ProposalId, RouteSpec, Step, id};
+use crate::{Cause, Hlc, ParentRef, ProposalId, RouteSpec, Step, id};
 
 const G: GroupId = 1;
 
@@ -126,6 +126,23 @@ fn stale_unknown_and_overlapping_are_refused_and_change_nothing() {
         ));
     }
     assert_eq!(graph.len(), (1, 1));
+}
+
+#[test]
+fn at_the_end_of_time_nothing_happens_any_more() {
+    let at = |n, hlc, change| Transition { hlc: Hlc(hlc), ..transition(n, 0, change) };
+    let routes = || Change::Create { routes: vec![spec(1, "", "m"), spec(2, "m", "")] };
+    let mut graph = LineageGraph::default();
+    let refused = apply(&mut graph, &at(1, u64::MAX, routes()));
+    assert!(matches!(refused, Err(GraphError::Shape { .. })), "two ids, one tick");
+    let last = u64::MAX - (1 << 32);
+    assert_eq!(apply(&mut graph, &at(1, last, routes())), Ok(2));
+    assert_eq!(apply(&mut graph, &at(2, 7, Change::Drop { route: 2 })), Ok(1));
+    let dropped = graph.of_route(G, 2).next().unwrap();
+    assert_eq!(dropped.valid_to, Some(Hlc(last + 1)), "an end behind its birth");
+    let from = ParentRef { group: 2, valid_from: Hlc(u64::MAX), ..dropped.as_parent() };
+    let into = Change::MoveIn { route: spec(3, "m", ""), from };
+    assert!(matches!(apply(&mut graph, &at(3, 7, into)), Err(GraphError::Shape { .. })));
 }
 
 #[test]

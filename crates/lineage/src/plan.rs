@@ -7,6 +7,10 @@ use crate::record::{Cause, LineageRecord, ParentRef};
 use crate::transition::{Change, RouteSpec, Transition};
 use crate::{GroupId, Hlc, KeyRange, LineageId, RouteId, id};
 
+/// The last moment at which something may happen: behind it there are ticks left for the ids of its
+/// siblings and for the ends of what it opens, so that none of them are the same.
+const LAST_HLC: Hlc = Hlc(u64::MAX - (1 << 32));
+
 /// One `plan` call: the graph as it is and the transition that wants to change it.
 pub(crate) struct Planner<'a> {
     pub(crate) graph: &'a LineageGraph,
@@ -25,6 +29,15 @@ impl Planner<'_> {
     pub(crate) fn check_shape(&self) -> Result<(), GraphError> {
         if self.transition.group == 0 {
             return Err(self.shape_error("group 0 is reserved; group ids are non-zero"));
+        }
+        let latest = match &self.transition.change {
+            Change::MoveIn { from, .. } => from.valid_from.max(self.transition.hlc),
+            _ => self.transition.hlc,
+        };
+        if latest > LAST_HLC {
+            return Err(self.shape_error(
+                "its HLC is at the end of what 64 bits can name; check the clock that it came from",
+            ));
         }
         if self.transition.catalogue_version == u64::MAX {
             return Err(self.shape_error("the catalogue version has no successor"));
