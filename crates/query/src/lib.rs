@@ -11,7 +11,8 @@
 //! (`apportion`); Q2 no flag keeps a cell out of its sum; Q3 a window that nobody recorded is never
 //! drawn as zero.
 //! Must not: do I/O but through [`keyviz_store::History`], read a clock, or know the wire.
-//! Proof: `matrix_test.rs`, against a slow and obvious model; `rules_test.rs`, one rule at a time.
+//! Proof: `matrix_test.rs`, against a slow and obvious model; `rules_test.rs` and
+//! `loose_test.rs`, one rule at a time.
 
 pub mod biography;
 mod cast;
@@ -228,6 +229,8 @@ pub enum QueryError {
     Store(#[from] keyviz_store::StoreError),
 }
 
+#[cfg(test)]
+mod loose_test;
 #[cfg(test)]
 mod matrix_test;
 #[cfg(test)]
