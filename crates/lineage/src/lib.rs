@@ -15,7 +15,9 @@ pub mod hlc;
 pub mod id;
 pub mod key_range;
 mod plan;
+mod prune;
 pub mod record;
+mod repeat;
 pub mod step;
 pub mod transition;
 
