@@ -338,9 +338,9 @@ impl Host {
         });
         assert_eq!(client.info_number("keyviz_dropped"), 0);
         assert_eq!(client.info_number("keyviz_ledger_errors"), 0);
-        let refused =
-            ["keyviz_refused", "keyviz_refused_rows"].map(|field| client.info_number(field));
-        assert_eq!(refused, [0, 0], "{}", client.info_field("keyviz_last_error"));
+        let refused = ["keyviz_refused", "keyviz_refused_rows", "keyviz_aborted"]
+            .map(|field| client.info_number(field));
+        assert_eq!(refused, [0, 0, 0], "{}", client.info_field("keyviz_last_error"));
     }
 }
 

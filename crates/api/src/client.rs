@@ -57,13 +57,15 @@ pub struct ClientStats {
     pub duplicates: u64,
     /// Entries that the node refused for good, with a reason.
     pub refused: u64,
+    /// Transitions that the node aborted: decided on a stale catalogue, to be decided again.
+    pub aborted: u64,
     /// Rows that the node refused while it kept the rest of their column.
     pub refused_rows: u64,
     /// Columns that did not fit the buffer and were given up.
     pub dropped: u64,
     /// Connections made.
     pub connections: u64,
-    /// The latest reason for a refusal or a lost connection.
+    /// The latest reason for a refusal, an abort or a lost connection.
     pub last_error: Option<String>,
 }
 
@@ -383,6 +385,15 @@ fn take_ack(shared: &Shared, ack: &wire::Ack) {
         wire::ack::Outcome::Refused => {
             buffer.stats.refused += 1;
             tracing::warn!(sequence = ack.sequence, reason = ack.reason, "keyviz refused an entry");
+            buffer.stats.last_error = Some(ack.reason.clone());
+        }
+        wire::ack::Outcome::Aborted => {
+            buffer.stats.aborted += 1;
+            tracing::warn!(
+                sequence = ack.sequence,
+                reason = ack.reason,
+                "keyviz aborted a transition that was decided on a stale catalogue"
+            );
             buffer.stats.last_error = Some(ack.reason.clone());
         }
         wire::ack::Outcome::Stored | wire::ack::Outcome::Unspecified => {}

@@ -11,6 +11,7 @@
 //! | `!admin\|keyviz\|event\|<hlc: u64 BE>` | [`crate::marks::LeaderEvent`] | a change of leader or term |
 //! | `!admin\|keyviz\|damaged\|<logical key>` | the bytes as found | a value that failed its checksum when it had to be rewritten |
 //! | `!admin\|keyviz\|meta\|applied` | [`crate::marks::Applied`] | the last command and WAL record that this group has applied |
+//! | `!admin\|keyviz\|meta\|swept` | u64 | closed lineages whose last hour lies before this one may have been removed |
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
@@ -45,6 +46,7 @@ pub enum Key {
     Event { hlc: Hlc },
     Damaged { logical: Vec<u8> },
     Applied,
+    Swept,
     Member { node: String },
     Boot { boot: Uuid, node: String },
     Schema,
@@ -80,6 +82,7 @@ impl Key {
                 key.extend_from_slice(&[DAMAGED, logical.as_slice()].concat());
             }
             Self::Applied => key.extend_from_slice(&[META, b"applied"].concat()),
+            Self::Swept => key.extend_from_slice(&[META, b"swept"].concat()),
             Self::Member { node } => {
                 key.extend_from_slice(&[META, MEMBER, node.as_bytes()].concat());
             }
@@ -122,6 +125,7 @@ impl Key {
             } else {
                 match meta {
                     b"applied" => Self::Applied,
+                    b"swept" => Self::Swept,
                     b"schema" => Self::Schema,
                     b"hlc" => Self::Hlc,
                     _ => return None,
@@ -216,6 +220,7 @@ impl fmt::Display for Key {
                 write!(f, "!admin|keyviz|damaged|{}", logical.escape_ascii())
             }
             Self::Applied => write!(f, "!admin|keyviz|meta|applied"),
+            Self::Swept => write!(f, "!admin|keyviz|meta|swept"),
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
             Self::Schema => write!(f, "!admin|keyviz|meta|schema"),

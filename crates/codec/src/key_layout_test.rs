@@ -10,6 +10,7 @@ fn every_key_parses_back_and_sorts_by_group_first() {
         Key::Lineage { lineage },
         Key::Event { hlc: Hlc::new(3, 4) },
         Key::Applied,
+        Key::Swept,
         Key::Applied.quarantine(),
         Key::Member { node: "n|1".into() },
         Key::Boot { boot: lineage, node: "n|1".into() },

@@ -10,7 +10,7 @@
 //! | `keyviz_columns_flushed` | columns of this run, sent or not |
 //! | `keyviz_columns_sent`, `keyviz_transitions_sent` | queued for keyviz in this run |
 //! | `keyviz_backlog` | entries that wait for an acknowledgement |
-//! | `keyviz_acknowledged`, `keyviz_duplicates`, `keyviz_dropped`, `keyviz_refused`, `keyviz_refused_rows` | what became of them |
+//! | `keyviz_acknowledged`, `keyviz_duplicates`, `keyviz_dropped`, `keyviz_refused`, `keyviz_refused_rows`, `keyviz_aborted` | what became of them |
 //! | `keyviz_connections`, `keyviz_last_error` | of the sender |
 //! | `keyviz_ledger_errors` | lines that could not be written |
 //! | `keyviz_reserved_refused` | user writes to `!admin\|` that were refused |
@@ -123,6 +123,7 @@ fn keyviz(host: &Dispatcher, out: &mut String) -> fmt::Result {
     )?;
     write!(out, "keyviz_refused:{}\r\n", sender.refused)?;
     write!(out, "keyviz_refused_rows:{}\r\n", sender.refused_rows)?;
+    write!(out, "keyviz_aborted:{}\r\n", sender.aborted)?;
     write!(out, "keyviz_connections:{}\r\n", sender.connections)?;
     let last_error = sender.last_error.unwrap_or_default().replace(['\r', '\n'], " ");
     write!(out, "keyviz_last_error:{last_error}\r\n")?;

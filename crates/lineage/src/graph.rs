@@ -16,6 +16,7 @@ mod arena;
 mod closed_index;
 mod error;
 mod extent;
+mod prune;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,8 @@ pub struct LineageGraph {
     strays: BTreeSet<Slot>,
     /// Those whose own record was lost ([`Cause::Recovered`]): no edge leads to them.
     recovered: BTreeSet<Slot>,
+    /// Children whose parent is not here, by the parent.
+    orphans: ShardedMap<LineageId, SmallVec<[Slot; 2]>>,
     /// Records by group.
     groups: BTreeMap<GroupId, usize>,
     removed: usize,
@@ -167,10 +170,11 @@ impl LineageGraph {
         children.unwrap_or_default().iter().map(|edge| edge.slot).filter(|&at| self.is_known(at))
     }
 
-    /// The direct children of `id`.
+    /// The direct children of `id`, also where `id` itself is not here (any more).
     pub fn children(&self, id: LineageId) -> Vec<LineageId> {
-        let children = self.slot(id).into_iter().flat_map(|slot| self.children_of(slot));
-        children.filter_map(|slot| Some(self.record(slot)?.id)).collect()
+        let edges = self.slot(id).into_iter().flat_map(|slot| self.children_of(slot));
+        let orphans = self.orphans.get(&id).into_iter().flatten().copied();
+        edges.chain(orphans).filter_map(|slot| Some(self.record(slot)?.id)).collect()
     }
 
     fn is_known(&self, slot: Slot) -> bool {
@@ -358,6 +362,8 @@ impl LineageGraph {
             // One that is not here (pruned) ends the walk; one whose record was lost is linked by
             // overlap instead.
             let Some(at) = self.slot(parent.id).filter(|at| !self.recovered.contains(at)) else {
+                let orphans = self.orphans.shard_mut(&parent.id).entry(parent.id);
+                orphans.or_default().push(slot);
                 continue;
             };
             let Some(node) = self.nodes.get_mut(at as usize) else { continue };
@@ -386,36 +392,6 @@ impl LineageGraph {
             self.recovered.insert(slot);
         }
         slot
-    }
-
-    /// Forgets a closed record. A walk that comes to it ends there; its children keep their pointer.
-    /// Live records stay.
-    pub fn remove(&mut self, id: LineageId) {
-        let Some(slot) = self.slot(id) else { return };
-        let Some(node) = self.nodes.get_mut(slot as usize) else { return };
-        let Some(record) = node.record.take_if(|record| !record.is_live()) else { return };
-        self.by_id.shard_mut(&id).remove(&id);
-        let route = (record.group, record.route);
-        let routes = self.by_route.shard_mut(&route);
-        if let Some(slots) = routes.get_mut(&route) {
-            slots.retain(|&mut at| at != slot);
-            if slots.is_empty() {
-                routes.remove(&route);
-            }
-        }
-        if let Some(count) = self.groups.get_mut(&record.group) {
-            *count -= 1;
-            if *count == 0 {
-                self.groups.remove(&record.group);
-            }
-        }
-        self.strays.remove(&slot);
-        self.recovered.remove(&slot);
-        self.removed += 1;
-        if self.removed > 1_024 && self.removed > self.nodes.len() / 4 {
-            let left = self.nodes.iter().filter_map(|n| Some((n.record.clone()?, n.extent)));
-            *self = Self::load(left.collect());
-        }
     }
 
     fn boxed(&self, slot: Slot) -> Option<Boxed> {

@@ -8,6 +8,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+/// The greatest Unix milliseconds that 48 bits hold (the year 10889).
+const MAX_UNIX_MS: u64 = (1 << 48) - 1;
 /// How far ahead of the wall an observed value may be, in milliseconds.
 pub const MAX_AHEAD_MS: u64 = 5 * 60 * 1_000;
 
@@ -79,6 +81,8 @@ impl HlcClock {
 
     /// Reserves `ticks` consecutive values and returns the first.
     pub fn reserve(&mut self, wall_ms: u64, ticks: u64) -> Hlc {
+        // Cut to 48 bits, a clock gone mad would issue small values again.
+        let wall_ms = wall_ms.min(MAX_UNIX_MS);
         let first =
             if wall_ms > self.last.unix_ms() { Hlc::new(wall_ms, 0) } else { self.last.plus(1) };
         self.last = first.plus(ticks.saturating_sub(1));

@@ -16,6 +16,7 @@ pub mod id;
 pub mod key_range;
 mod plan;
 pub mod record;
+mod repeat;
 pub mod step;
 pub mod transition;
 

@@ -1,6 +1,12 @@
 //! What a transition changes in the graph, without changing it: checks, births, closes.
 //!
-//! Pure (L4 of [`crate::graph`]). Proof: `graph_test.rs`.
+//! Pure (L4 of [`crate::graph`]), and a function of the records of the transition's *own group*: a
+//! replica may hold other groups or not, and must come to the same plan. So a move's parent, which
+//! lives in another group, is taken as the command describes it.
+//!
+//! What comes again is recognised in `repeat.rs` (L3). No lineage descends from itself: a new id is
+//! never one that is known, and along every edge the birth grows.
+//! Proof: `graph_test.rs`.
 
 use crate::graph::{GraphError, LineageGraph, Plan};
 use crate::record::{Cause, LineageRecord, ParentRef};
@@ -80,7 +86,7 @@ impl Planner<'_> {
     ) -> Result<Plan, GraphError> {
         let mut specs: Vec<&RouteSpec> = opened.iter().collect();
         specs.sort_by(|a, b| a.range.start().cmp(b.range.start()));
-        if self.is_applied(&specs, cause) {
+        if self.is_same_command(&specs) || self.is_same_birth(&specs, parents, cause) {
             return Ok(Plan::default());
         }
         let mut closing = Vec::new();
@@ -96,8 +102,8 @@ impl Planner<'_> {
         }
         let parents: Vec<ParentRef> = closing.iter().map(|parent| parent.as_parent()).collect();
         for (ordinal, spec) in specs.iter().enumerate() {
-            self.check_free(spec, &closing)?;
-            records.push(self.record(spec, ordinal as u64, from, parents.clone(), cause));
+            self.check_free(spec, ordinal as u64, &closing)?;
+            records.push(self.record(spec, ordinal as u64, from, parents.clone(), cause)?);
         }
         Ok(Plan { records })
     }
@@ -148,11 +154,7 @@ impl Planner<'_> {
         route: RouteId,
         successor: Option<(GroupId, RouteId)>,
     ) -> Result<Plan, GraphError> {
-        let group = self.transition.group;
-        let closed_before = self.graph.of_route(group, route).any(|record| !record.is_live());
-        // A close that comes again (its answer was lost) must not hit the route's next life.
-        let older_than_live = |live: &LineageRecord| live.valid_from >= self.transition.hlc;
-        if closed_before && self.graph.live_route(group, route).is_none_or(older_than_live) {
+        if self.is_same_close(route, successor) {
             return Ok(Plan::default());
         }
         let parent = self.live_parent(route)?;
@@ -161,24 +163,38 @@ impl Planner<'_> {
     }
 
     pub(crate) fn move_in(&self, spec: &RouteSpec, from: &ParentRef) -> Result<Plan, GraphError> {
-        if self.is_applied(&[spec], Cause::Move) {
+        let (t, lineage) = (self.transition, self.new_id(0));
+        if self.is_same_command(&[spec]) || self.is_same_move(from) {
             return Ok(Plan::default());
         }
-        self.check_free(spec, &[])?;
-        let valid_from = self.transition.hlc.max(from.valid_from.plus(1));
-        let record = self.record(spec, 0, valid_from, vec![from.clone()], Cause::Move);
-        Ok(Plan { records: vec![record] })
+        let reason = if from.group == t.group
+            || self.graph.get(from.id).is_some_and(|held| held.group == t.group)
+        {
+            Some("that is a lineage of this very group; a move comes from another one")
+        } else if from.group == 0 || from.range != spec.range {
+            Some("a moved range keeps its keys, and its old group is not 0")
+        } else if from.id == lineage {
+            Some("it would be its own parent")
+        } else if t.hlc <= from.valid_from {
+            Some("that began later")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            let (change, group, parent) = (self.name(), t.group, from.id);
+            return Err(GraphError::Parent { change, group, lineage, parent, reason });
+        }
+        self.check_free(spec, 0, &[])?;
+        Ok(Plan { records: vec![self.record(spec, 0, t.hlc, vec![from.clone()], Cause::Move)?] })
     }
 
     /// A live route without a record: its parent is the retained record that overlaps it best.
     pub(crate) fn backfill(&self, spec: &RouteSpec) -> Result<Plan, GraphError> {
         let group = self.transition.group;
-        if self.graph.live_route(group, spec.route).is_some_and(|live| live.range == spec.range)
-            || self.is_applied(&[spec], Cause::Backfill)
-        {
+        if self.is_same_command(&[spec]) || self.has_record(spec) {
             return Ok(Plan::default());
         }
-        self.check_free(spec, &[])?;
+        self.check_free(spec, 0, &[])?;
         let best = self
             .graph
             .records()
@@ -193,49 +209,54 @@ impl Planner<'_> {
             });
         let parents: Vec<ParentRef> = best.into_iter().map(LineageRecord::as_parent).collect();
         let from = best.map_or(self.transition.hlc, |parent| self.valid_from(&[parent]));
-        Ok(Plan { records: vec![self.record(spec, 0, from, parents, Cause::Backfill)] })
-    }
-
-    /// L3: whether all that this opens is in the graph already, under the same command or as the
-    /// same event of the catalogue.
-    fn is_applied(&self, specs: &[&RouteSpec], cause: Cause) -> bool {
-        let t = self.transition;
-        specs.iter().enumerate().all(|(ordinal, spec)| {
-            let derived = id::derive(t.hlc, t.group, &t.proposal, ordinal as u64);
-            self.graph.get(derived).is_some_and(|held| held.range == spec.range)
-                || t.catalogue_version != 0
-                    && self.graph.of_route(t.group, spec.route).any(|held| {
-                        held.cause == cause
-                            && held.range == spec.range
-                            && held.version == t.catalogue_version.saturating_add(1)
-                    })
-        })
+        Ok(Plan { records: vec![self.record(spec, 0, from, parents, Cause::Backfill)?] })
     }
 
     fn live_parent(&self, route: RouteId) -> Result<&LineageRecord, GraphError> {
-        let (group, change) = (self.transition.group, self.name());
-        let parent = self.graph.live_route(group, route).ok_or(GraphError::UnknownRoute {
-            change,
-            group,
-            route,
-        })?;
+        let parent = self
+            .graph
+            .live_route(self.transition.group, route)
+            .filter(|live| !self.is_before_life(live))
+            .ok_or_else(|| self.gone(route))?;
         let decided_at = self.transition.catalogue_version;
         if decided_at != 0 && parent.version > decided_at {
-            let (lineage, changed_at) = (parent.id, parent.version);
             return Err(GraphError::Stale {
-                change,
-                group,
+                change: self.name(),
+                group: self.transition.group,
                 route,
-                lineage,
-                changed_at,
+                lineage: parent.id,
+                changed_at: parent.version,
                 decided_at,
             });
         }
         Ok(parent)
     }
 
+    /// Why a route is no parent: it closed since this was decided, or never was.
+    fn gone(&self, route: RouteId) -> GraphError {
+        let (group, change) = (self.transition.group, self.name());
+        let closed = self.graph.of_route(group, route).filter(|record| !record.is_live());
+        let last = closed.max_by_key(|record| (record.valid_to, record.id));
+        match (last, self.transition.catalogue_version) {
+            (None, _) | (_, 0) => GraphError::UnknownRoute { change, group, route },
+            (Some(held), decided_at) => GraphError::Closed {
+                change,
+                group,
+                route,
+                lineage: held.id,
+                closed_ms: held.valid_to.map_or(0, Hlc::unix_ms),
+                decided_at,
+            },
+        }
+    }
+
     /// A new route may touch nothing that lives, but what closes with it.
-    fn check_free(&self, spec: &RouteSpec, closing: &[&LineageRecord]) -> Result<(), GraphError> {
+    fn check_free(
+        &self,
+        spec: &RouteSpec,
+        ordinal: u64,
+        closing: &[&LineageRecord],
+    ) -> Result<(), GraphError> {
         let (group, change) = (self.transition.group, self.name());
         let closes = |id: LineageId| closing.iter().any(|parent| parent.id == id);
         if let Some(held) = self.graph.live_route(group, spec.route).filter(|held| !closes(held.id))
@@ -254,15 +275,16 @@ impl Planner<'_> {
                 group,
                 route: spec.route,
                 range: spec.range.clone(),
+                lineage: self.new_id(ordinal),
                 other: held.id,
                 other_route: held.route,
-                other_range: held.range.clone(),
+                other_range: Box::new(held.range.clone()),
             }),
         }
     }
 
     /// L2 with clocks that disagree: never before a parent's own birth.
-    fn valid_from(&self, closing: &[&LineageRecord]) -> Hlc {
+    pub(crate) fn valid_from(&self, closing: &[&LineageRecord]) -> Hlc {
         closing.iter().map(|parent| parent.valid_from.plus(1)).fold(self.transition.hlc, Hlc::max)
     }
 
@@ -273,10 +295,15 @@ impl Planner<'_> {
         valid_from: Hlc,
         parents: Vec<ParentRef>,
         cause: Cause,
-    ) -> LineageRecord {
-        let t = self.transition;
-        LineageRecord {
-            id: id::derive(t.hlc, t.group, &t.proposal, ordinal),
+    ) -> Result<LineageRecord, GraphError> {
+        let (t, id) = (self.transition, self.new_id(ordinal));
+        if let Some(known) = self.known_range(id) {
+            let (range, known) = (spec.range.clone(), known.clone());
+            let (change, group) = (self.name(), t.group);
+            return Err(GraphError::IdTaken { change, group, lineage: id, range, known });
+        }
+        Ok(LineageRecord {
+            id,
             range: spec.range.clone(),
             route: spec.route,
             group: t.group,
@@ -286,12 +313,29 @@ impl Planner<'_> {
             successor: None,
             proposal: t.proposal,
             cause,
-            version: if t.catalogue_version == 0 {
-                0
-            } else {
-                t.catalogue_version.saturating_add(1)
-            },
+            version: self.version_after(),
+        })
+    }
+
+    /// The id of the `ordinal`-th lineage that this creates.
+    pub(crate) fn new_id(&self, ordinal: u64) -> LineageId {
+        let t = self.transition;
+        id::derive(t.hlc, t.group, &t.proposal, ordinal)
+    }
+
+    /// The catalogue's version once this has happened; 0 = unknown.
+    pub(crate) fn version_after(&self) -> u64 {
+        match self.transition.catalogue_version {
+            0 => 0,
+            decided_at => decided_at.saturating_add(1),
         }
+    }
+}
+
+impl GraphError {
+    /// Whether it was decided on a catalogue that has changed since: to be decided again.
+    pub const fn is_stale(&self) -> bool {
+        matches!(self, Self::Stale { .. } | Self::Closed { .. })
     }
 }
 

@@ -11,8 +11,10 @@
 
 pub mod batch;
 pub mod data_dir;
+mod dump;
 mod error;
 pub mod open;
+mod retained;
 pub mod retention;
 pub mod view;
 

@@ -4,7 +4,8 @@
 //! Invariants: the filter's cutoff is fixed when a compaction starts (`create` may be called by
 //! several threads at once, so all it does is read an atomic); only Keep and Remove; what cannot be
 //! parsed is kept; the cutoff never exceeds what the owner allowed, so that a clock that jumps
-//! erases nothing (R1, see `keyviz_replica::clock_guard`).
+//! erases nothing (R1, see `keyviz_replica::clock_guard`). The filter looks up nothing: lineage
+//! records, which go by what else is stored, are removed by a command (`keyviz_replica::sweep`).
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -39,6 +40,12 @@ impl Retention {
     /// older than the period.
     pub fn first_hour_at(&self, now_ms: u64) -> u64 {
         unix_hour(now_ms.saturating_sub(self.period_ms))
+    }
+
+    /// The first hour that any tier still holds at wall time `now_ms`: what lineage records are kept
+    /// for. Blocks of the finest step are the only tier so far.
+    pub fn first_hour_of_any_tier_at(&self, now_ms: u64) -> u64 {
+        self.first_hour_at(now_ms)
     }
 
     /// The oldest instant that is still retained at wall time `now_ms`.

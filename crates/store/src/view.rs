@@ -66,8 +66,8 @@ pub trait History {
 
 /// The store at one instant.
 pub struct View<'a> {
-    store: &'a Store,
-    snapshot: Snapshot<'a>,
+    pub(crate) store: &'a Store,
+    pub(crate) snapshot: Snapshot<'a>,
     now_ms: u64,
     oldest_hour: u64,
 }

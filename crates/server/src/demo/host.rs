@@ -46,6 +46,8 @@ pub(super) struct Sender {
     pub(super) dropped: u64,
     pub(super) refused: u64,
     pub(super) refused_rows: u64,
+    /// Transitions that keyviz wants decided again.
+    pub(super) aborted: u64,
     pub(super) ledger_errors: u64,
     pub(super) last_error: String,
 }
@@ -176,6 +178,7 @@ fn sender(info: &str) -> anyhow::Result<Sender> {
         dropped: number("keyviz_dropped")?,
         refused: number("keyviz_refused")?,
         refused_rows: number("keyviz_refused_rows")?,
+        aborted: number("keyviz_aborted")?,
         ledger_errors: number("keyviz_ledger_errors")?,
         last_error: field("keyviz_last_error")?.trim().to_owned(),
     })

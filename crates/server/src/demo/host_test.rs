@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn info_is_read_field_by_field() {
     let info = "# Keyviz\r\nkeyviz_address:x:1\r\nkeyviz_backlog:2\r\nkeyviz_acknowledged:41\r\n\
-                keyviz_duplicates:1\r\nkeyviz_dropped:0\r\nkeyviz_refused:3\r\nkeyviz_refused_rows:4\r\n\
+                keyviz_duplicates:1\r\nkeyviz_dropped:0\r\nkeyviz_refused:3\r\nkeyviz_refused_rows:4\r\nkeyviz_aborted:6\r\n\
                 keyviz_last_error:gone: away\r\nkeyviz_ledger_errors:5\r\n";
     let expected = Sender {
         backlog: 2,
@@ -12,6 +12,7 @@ fn info_is_read_field_by_field() {
         dropped: 0,
         refused: 3,
         refused_rows: 4,
+        aborted: 6,
         ledger_errors: 5,
         last_error: "gone: away".to_owned(),
     };

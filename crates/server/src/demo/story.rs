@@ -110,6 +110,7 @@ pub(super) async fn play(
         (sender.dropped, "columns did not fit the host's send buffer"),
         (sender.refused, "entries were refused by keyviz"),
         (sender.refused_rows, "rows were refused by keyviz"),
+        (sender.aborted, "transitions were aborted by keyviz"),
         (sender.ledger_errors, "lines could not be written to the ledger"),
     ] {
         if number > 0 {

@@ -125,11 +125,12 @@ impl Delivery {
     /// since the last look.
     fn look(&mut self, waited: Duration) -> Result<(), ReplayError> {
         let stats = self.sender.stats();
-        if stats.refused > 0 || stats.refused_rows > 0 {
+        let entries = stats.refused + stats.aborted;
+        if entries > 0 || stats.refused_rows > 0 {
             let reason = stats.last_error.unwrap_or_default();
             return Err(ReplayError::Refused {
                 address: self.address.clone(),
-                entries: stats.refused,
+                entries,
                 rows: stats.refused_rows,
                 hint: hint(&reason),
                 reason,

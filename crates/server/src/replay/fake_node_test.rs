@@ -27,6 +27,8 @@ pub(super) struct Faults {
     pub(super) oldest_ms: u64,
     /// Refuses the column of this window.
     pub(super) refuses_window_ms: Option<u64>,
+    /// Aborts transitions, as if its catalogue had changed.
+    pub(super) aborts_transitions: bool,
     /// Acknowledges nothing.
     pub(super) silent: bool,
     /// Forgets the cell with this number (in key and time order) of each column.
@@ -107,10 +109,15 @@ impl State {
             return Step::Silent;
         }
         *next += 1;
+        let is_transition = matches!(entry.body, Some(ingest::entry::Body::Transition(_)));
         ack.set_outcome(ingest::ack::Outcome::Stored);
         if let Err(reason) = self.store(entry_from_wire(entry.body.unwrap()).unwrap()) {
             ack.set_outcome(ingest::ack::Outcome::Refused);
             ack.reason = reason;
+        }
+        if self.faults.aborts_transitions && is_transition {
+            ack.set_outcome(ingest::ack::Outcome::Aborted);
+            ack.reason = "decide again".to_owned();
         }
         if let Some(at) = self.faults.cut_after.iter().position(|&cut| cut == sequence) {
             self.faults.cut_after.remove(at);

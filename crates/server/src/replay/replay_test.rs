@@ -184,6 +184,19 @@ async fn a_refusal_in_the_middle_ends_the_replay() {
 }
 
 #[tokio::test]
+async fn an_abort_ends_the_replay_and_its_entry_is_consumed() {
+    let node = FakeNode::start(Faults { aborts_transitions: true, ..Faults::default() }).await;
+    let (report, outcome) = run(&small_trace_args(&node)).await;
+    let error = outcome.unwrap_err();
+    assert!(
+        matches!(&error, ReplayError::Refused { entries: 1, rows: 0, reason, .. } if reason == "decide again"),
+        "{error}"
+    );
+    assert!(report.sent.is_none() && report.verified.is_none(), "no column followed");
+    assert_eq!(node.total(), Counts::default());
+}
+
+#[tokio::test]
 async fn shifted_to_now_the_trace_ends_with_the_last_complete_window() {
     let node = FakeNode::start(Faults::default()).await;
     let trace = trace(TINY);

@@ -169,7 +169,7 @@ async fn send(
     let stats = delivery.stats();
     report.sent = Some(Sent {
         columns: delivery.columns_sent(),
-        acknowledged: stats.acknowledged - stats.refused,
+        acknowledged: stats.acknowledged - stats.refused - stats.aborted,
         duplicates: stats.duplicates,
         connections: stats.connections,
     });
