@@ -40,10 +40,14 @@ pub(crate) fn place(graph: &LineageGraph, column: &Column, trusted: bool) -> Adm
     admitted
 }
 
+/// The longest time after its close for which counts of a route are taken: two of the longest steps
+/// that can be recorded.
+pub(crate) const MAX_GRACE_MS: u64 = 2 * 600_000;
+
 /// Late counts of a closed route (still in flight, or from a follower that had not heard) are taken
 /// for max(2 steps, 5 s) after its close.
 fn closed_too_long(record: &LineageRecord, column: &Column) -> bool {
-    let grace_ms = (2 * column.window.step.ms()).max(5_000);
+    let grace_ms = (2 * column.window.step.ms()).clamp(5_000, MAX_GRACE_MS);
     record
         .valid_to
         .is_some_and(|end| column.window.start_ms > end.unix_ms().saturating_add(grace_ms))
