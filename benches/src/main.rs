@@ -2,9 +2,12 @@
 //!
 //! Machines are noisy, so every figure is set against a baseline that runs in turns with it in the
 //! same process; the ratio is what counts. Nothing here is a test.
+//!
+//! `keyviz-bench` runs the quick ones; `keyviz-bench lineage-growth [days]` takes minutes.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod codec;
+mod lineage_growth;
 mod observe;
 mod plan;
 mod report;
@@ -14,12 +17,13 @@ mod wal;
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, fn() -> Result<(), Box<dyn std::error::Error>>); 5] = [
+    let benches: [(&str, fn() -> Result<(), Box<dyn std::error::Error>>); 6] = [
         ("observe", observe::run),
         ("codec", codec::run),
         ("store", store::run),
         ("wal", wal::run),
         ("plan", plan::run),
+        ("lineage-growth", || lineage_growth::run(None)),
     ];
     if let Some(unknown) = named.iter().find(|name| benches.iter().all(|(known, _)| known != name))
     {

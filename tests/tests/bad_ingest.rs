@@ -386,6 +386,31 @@ fn merge(route_ids: &[u64], survivor: &Value) -> Value {
     json!({ "change": "merge", "route_ids": route_ids, "survivor": survivor })
 }
 
+/// The host has to decide again; the sequence is consumed.
+#[test]
+fn a_transition_decided_on_a_stale_catalogue_is_aborted() {
+    let bench = two_routes();
+    let decided = |version: u64, change: Value| {
+        let mut change = change;
+        change["catalogue_version"] = json!(version);
+        change
+    };
+    let cut = decided(7, split(1, &[route(5, "", "f"), route(6, "f", "m")]));
+    assert_eq!(bench.transition(&transition(2, &cut)).ok()["outcome"], "stored");
+    assert_eq!(bench.transition(&transition(3, &cut)).ok()["outcome"], "stored", "the same event");
+    let late = decided(7, merge(&[5, 6], &route(8, "", "m")));
+    let message = bench.transition(&transition(4, &late)).refusal(409, "aborted");
+    assert!(message.contains("route 5") && message.contains("version 7"), "{message}");
+    let gone = decided(8, json!({ "change": "drop", "route_id": 1 }));
+    let message = bench.transition(&transition(5, &gone)).refusal(409, "aborted");
+    assert!(message.contains("route 1") && message.contains("decide again"), "{message}");
+    let again = decided(8, merge(&[5, 6], &route(8, "", "m")));
+    assert_eq!(bench.transition(&transition(6, &again)).ok()["outcome"], "stored");
+    assert_eq!(bench.node.metric("keyviz_ingest_aborted_total"), 2);
+    assert_eq!(bench.node.metric("keyviz_ingest_refused_total"), 0);
+    bench.spec.assert_no_panic();
+}
+
 /// Nothing of it is numbered.
 #[test]
 fn transitions_that_are_not_understood_are_refused() {

@@ -63,7 +63,10 @@ fn a_small_message_cannot_unfold_to_gigabytes() {
     wire.bound_shared = (0..count).map(|n: u32| n.min(1_000)).collect();
     wire.bound_suffix_bytes = vec![1; count as usize];
     wire.bound_suffixes = vec![7; count as usize].into();
-    assert_eq!(column_from_wire(&wire), Err(ConvertError::TooLarge { limit: MAX_COLUMN_KEY_BYTES }));
+    assert_eq!(
+        column_from_wire(&wire),
+        Err(ConvertError::TooLarge { limit: MAX_COLUMN_KEY_BYTES })
+    );
 }
 
 #[test]

@@ -329,10 +329,13 @@ impl LineageGraph {
                 || self.live_overlapping(record.group, &record.range).all(|other| other.id == id),
             "L1: live ranges of one group do not overlap"
         );
+        let mut restored = false;
         let slot = match self.slot(id) {
             Some(slot) => {
                 if let Some(node) = self.nodes.get_mut(slot as usize) {
                     let held = node.record.replace(Arc::clone(&record));
+                    restored = held.as_ref().is_some_and(|held| held.cause == Cause::Recovered)
+                        && record.cause != Cause::Recovered;
                     if is_live && held.is_some_and(|held| !held.is_live()) {
                         // Its box stays in the index; as a stray it is found once all the same.
                         self.strays.insert(slot);
@@ -350,7 +353,17 @@ impl LineageGraph {
             live.remove(start);
         }
         self.settle_extent(slot);
-        slot
+        if restored {
+            // It has edges again.
+            self.renumber();
+        }
+        self.slot(id).unwrap_or(slot)
+    }
+
+    /// The same graph without empty slots, with every edge that its records name.
+    fn renumber(&mut self) {
+        let left = self.nodes.iter().filter_map(|n| Some((n.record.clone()?, n.extent)));
+        *self = Self::load(left.collect());
     }
 
     /// A new slot, with its edges.

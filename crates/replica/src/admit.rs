@@ -7,8 +7,8 @@
 //! `memory.rs`).
 
 use keyviz_lineage::{
-    Change, Column, Hlc, LineageGraph, LineageRecord, ProposalId, RouteId, RouteSpec, Row,
-    Transition,
+    Change, Column, Hlc, LineageGraph, LineageId, LineageRecord, ProposalId, RouteId, RouteSpec,
+    Row, Transition,
 };
 
 use crate::memory::Placed;
@@ -19,6 +19,8 @@ pub(crate) struct Admitted {
     pub(crate) placed: Vec<Placed>,
     pub(crate) unknown: Vec<Row>,
     pub(crate) refused: Vec<(RouteId, String)>,
+    /// Lineages of placed rows that the graph does not expect in this window.
+    pub(crate) strays: Vec<LineageId>,
 }
 
 /// Sorts rows into placed, unknown and refused. `trusted` rows were accepted before (a replay): the
@@ -35,17 +37,27 @@ pub(crate) fn place(graph: &LineageGraph, column: &Column, trusted: bool) -> Adm
                 );
                 admitted.refused.push((row.route, reason));
             }
-            Some(record) => admitted.placed.push((record.id, row.clone())),
+            Some(record) => {
+                let window = column.window;
+                if !LineageGraph::expects(record, window.start_ms, window.end_ms()) {
+                    admitted.strays.push(record.id);
+                }
+                admitted.placed.push((record.id, row.clone()));
+            }
             None => admitted.unknown.push(row.clone()),
         }
     }
     admitted
 }
 
+/// The longest time after its close for which counts of a route are taken: two of the longest steps
+/// that can be recorded.
+pub(crate) const MAX_GRACE_MS: u64 = 2 * 600_000;
+
 /// Late counts of a closed route (still in flight, or from a follower that had not heard) are taken
 /// for max(2 steps, 5 s) after its close.
 fn closed_too_long(record: &LineageRecord, column: &Column) -> bool {
-    let grace_ms = (2 * column.window.step.ms()).max(5_000);
+    let grace_ms = (2 * column.window.step.ms()).clamp(5_000, MAX_GRACE_MS);
     record
         .valid_to
         .is_some_and(|end| column.window.start_ms > end.unix_ms().saturating_add(grace_ms))

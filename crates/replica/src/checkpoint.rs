@@ -2,7 +2,8 @@
 //!
 //! Groups have their own phase within the interval, so that they never fire together. After a round
 //! the WAL is released, retention is moved on, and once an hour the memtable is flushed so that
-//! compaction can see (and drop) what has expired.
+//! compaction can see (and drop) what has expired, and lineage records that nothing needs any more are
+//! swept. While a clock is not trusted (see `clock_guard.rs`), neither happens.
 
 use std::collections::HashMap;
 use std::sync::mpsc::Sender;
@@ -16,6 +17,7 @@ use crate::command::Command;
 use crate::counters::Counters;
 use crate::ingest::Job;
 use crate::recorder::Shared;
+use crate::sweep;
 
 const TICK: Duration = Duration::from_millis(250);
 const RETRY_PAUSE_MS: u64 = 2_000;
@@ -23,6 +25,8 @@ const RETRY_PAUSE_MS: u64 = 2_000;
 pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
     let mut last_turn: HashMap<GroupId, u64> = HashMap::new();
     let mut flushed_hour = unix_hour(shared.clock.unix_ms());
+    // The first sweep is due at once: a node that never runs for an hour must not keep all.
+    let mut swept_hour = None;
     // After a failure, being woken does not count for a moment: a full disk must not make this spin.
     let mut retry_after_ms = 0;
     loop {
@@ -52,6 +56,9 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
         Counters::set(&shared.counters.gc_frozen, u64::from(!may_drop));
         if may_drop {
             shared.store.retention().allow_gc_at(wall_ms);
+            if !stop && swept_hour.replace(unix_hour(wall_ms)) != Some(unix_hour(wall_ms)) {
+                sweep::order(shared, jobs, wall_ms);
+            }
         }
         if unix_hour(wall_ms) != flushed_hour || stop {
             flushed_hour = unix_hour(wall_ms);

@@ -1,14 +1,18 @@
 //! The commands of a group: everything that changes its history.
+//!
+//! A command holds all that applying it needs: no clock is read there, and nothing is looked up but
+//! what the group's earlier commands have made. So every replica that applies the same commands in
+//! the same order holds the same bytes.
 
 use std::sync::Arc;
 
-use keyviz_lineage::{GraphError, Transition};
+use keyviz_lineage::{GraphError, LineageId, LineageRecord, Transition};
 use keyviz_store::StoreError;
 use thiserror::Error;
 
 use crate::memory::Delta;
 
-/// A change to one group's history. Holds all that applying it needs: no clock is read there.
+/// A change to one group's history.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Transitions in order, in one batch. Each is accepted or refused by itself.
@@ -18,6 +22,30 @@ pub enum Command {
         /// Blocks, coverage and members, with the WAL records that they come from.
         delta: Arc<Delta>,
     },
+    /// Closed lineages that nothing retained needs any more go.
+    SweepLineage(Sweep),
+    /// A closed lineage whose record was lost (damaged) is there again. Changes nothing where the
+    /// record still is.
+    RestoreLineage {
+        /// What is known of it.
+        record: Box<LineageRecord>,
+    },
+}
+
+/// What a sweep removes. The group's leader looks (at the clock, at what is stored and in memory) and
+/// names the lineages; replicas only remove what is named. A rule that each of them evaluated would
+/// not do: what compaction has dropped by now, and what a later tier or a pin keeps, is not the same
+/// everywhere at the same command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// The first hour that was retained when the leader looked.
+    pub before_hour: u64,
+    /// The group's applied WAL sequence when it looked. Blocks come by [`Command::PersistColumns`]
+    /// only, which raises it; so a sweep that meets another value does nothing, and the next one
+    /// looks again.
+    pub persisted_to: u64,
+    /// The lineages that go.
+    pub lineages: Vec<LineageId>,
 }
 
 /// What applying a command did.
@@ -28,6 +56,8 @@ pub struct Outcome {
     /// For [`Command::Transitions`]: how many records each one changed (0 = known already), or why
     /// it was refused.
     pub transitions: Vec<Result<usize, GraphError>>,
+    /// For [`Command::SweepLineage`]: how many records it removed.
+    pub swept: u64,
 }
 
 /// Why a command was not applied. It may be proposed again: applying is idempotent.

@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::{Key, column_record};
-use keyviz_lineage::{Hlc, SourceId, unix_hour};
+use keyviz_lineage::{SourceId, unix_hour};
 use keyviz_store::Batch;
 use keyviz_wal::WalError;
 
 use crate::counters::Counters;
 use crate::ingest::{Effect, Ingest, KIND_SKIP, Pending, Verdict};
 
-/// How far ahead of what was issued the HLC is persisted.
-const HLC_MARGIN_MS: u64 = 60_000;
 /// How long ingest waits for a checkpoint when the WAL is nearly full.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 
@@ -153,27 +151,5 @@ impl Ingest {
             Err(error) => tracing::warn!(%error, "WAL segments could not be removed yet"),
         }
         Counters::add(&self.shared.counters.releases, 1);
-    }
-
-    /// Reserves HLC ticks and numbers a proposal of keyviz's own.
-    pub(crate) fn draw(&mut self, ticks: u64) -> Result<(Hlc, [u8; 16]), String> {
-        let hlc = self.hlc.reserve(self.shared.clock.unix_ms(), ticks);
-        self.persist_hlc()?;
-        self.own_proposals += 1;
-        let proposal = u128::from(hlc.0) << 64 | u128::from(self.own_proposals);
-        Ok((hlc, proposal.to_be_bytes()))
-    }
-
-    /// Issued values stay below what is durable, so that a restart never goes back.
-    pub(crate) fn persist_hlc(&mut self) -> Result<(), String> {
-        if self.hlc.last() < self.hlc_limit {
-            return Ok(());
-        }
-        let limit = Hlc::new(self.hlc.last().unix_ms() + HLC_MARGIN_MS, 0);
-        let mut batch = Batch::default();
-        batch.put_mark(NODE_GROUP, &Key::Hlc, &limit.0);
-        self.shared.store.commit(&batch).map_err(|error| error.to_string())?;
-        self.hlc_limit = limit;
-        Ok(())
     }
 }

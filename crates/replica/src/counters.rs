@@ -33,6 +33,10 @@ counters! {
     duplicates,
     /// Entries refused as a whole.
     refused_entries,
+    /// Transitions refused because their catalogue was stale.
+    aborted_transitions,
+    /// Transitions of a time whose lineages have been swept: nothing to do.
+    expired_transitions,
     /// Rows refused while their column was stored.
     refused_rows,
     /// Columns refused because they were older than the retention.
@@ -53,6 +57,10 @@ counters! {
     /// Lineages without a record that the last start found by their blocks, none of which says their
     /// keys: they cannot be shown.
     lost_lineages,
+    /// Lineage records removed because nothing retained needs them.
+    swept_lineages,
+    /// Replayed rows whose lineage record was lost, and that got another.
+    rehomed_rows,
     /// WAL records shed.
     shed_records,
     /// WAL bytes shed.

@@ -1,6 +1,6 @@
 //! The ingest thread: the one path in for every column and transition.
 //!
-//! Owns: the WAL, the order of every source (boot marks), the node's HLC.
+//! Owns: the WAL, the order of every source (boot marks), the node's HLC (`issuer.rs`).
 //! Invariants: entries of one (node, boot) are taken in order, each once, ever; every consumed
 //! sequence leaves a WAL record (a column, or a skip mark), so the order survives a restart (R6); no
 //! acknowledgement before the WAL's commit (R2).
@@ -16,13 +16,15 @@ use keyviz_codec::column_record;
 use keyviz_codec::marks::{BootMark, digest};
 use keyviz_lineage::hlc::MAX_AHEAD_MS;
 use keyviz_lineage::{
-    Change, Column, Entry, GroupId, Hlc, HlcClock, RouteId, RouteSpec, SourceId, Transition,
+    Change, Column, Entry, GraphError, GroupId, Hlc, RouteId, SourceId, Transition,
 };
+use keyviz_store::StoreError;
 use keyviz_wal::{Wal, WalError};
 
 use crate::admit::{self, Admitted};
-use crate::command::{Command, ProposeError};
+use crate::command::{Command, Outcome, ProposeError, Sweep};
 use crate::counters::Counters;
+use crate::issuer::Issuer;
 use crate::memory::Placed;
 use crate::recorder::Shared;
 
@@ -51,6 +53,9 @@ pub enum Verdict {
     Duplicate,
     /// Refused for good; its sequence is consumed.
     Refused(String),
+    /// A transition that was decided on a stale catalogue. Its sequence is consumed; reload the
+    /// catalogue and decide again.
+    Aborted(String),
     /// Not taken now; send it again. Its sequence is not consumed.
     Unavailable(String),
 }
@@ -68,6 +73,11 @@ pub(crate) enum Job {
         reply: oneshot::Sender<u64>,
     },
     Release,
+    /// Lineage records that may go.
+    Sweep {
+        group: GroupId,
+        sweep: Sweep,
+    },
     Stop {
         reply: oneshot::Sender<()>,
     },
@@ -93,8 +103,7 @@ pub(crate) struct Ingest {
     pub(crate) boots: HashMap<SourceId, BootMark>,
     /// Boots whose mark is newer here than in the store.
     pub(crate) changed_boots: HashSet<SourceId>,
-    pub(crate) hlc: HlcClock,
-    pub(crate) hlc_limit: Hlc,
+    pub(crate) issuer: Issuer,
     /// Decided on in this batch.
     pub(crate) pending: Vec<Pending>,
     /// WAL bytes appended in this batch.
@@ -102,13 +111,11 @@ pub(crate) struct Ingest {
     /// In the WAL, but its commit failed: nothing of it was acknowledged. The WAL keeps the records
     /// and will write them again, so they take effect with the next commit that succeeds.
     pub(crate) limbo: Vec<Effect>,
-    /// Numbers the proposals that keyviz itself draws.
-    pub(crate) own_proposals: u64,
 }
 
 impl Ingest {
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        if let Err(reason) = self.complete_moves() {
+        if let Err(reason) = self.complete_moves(None) {
             tracing::warn!(reason, "a move will be completed later");
         }
         while let Ok(job) = jobs.recv() {
@@ -146,6 +153,7 @@ impl Ingest {
                 self.finish();
                 self.release();
             }
+            Job::Sweep { group, sweep } => self.sweep(group, sweep),
             Job::Stop { reply } => {
                 self.finish();
                 self.release();
@@ -240,7 +248,9 @@ impl Ingest {
         if let Some(reason) = self.untimely(column) {
             return self.refuse(source, sequence, reason);
         }
-        let Admitted { placed, refused, .. } = self.admit(column)?;
+        let Admitted { placed, refused, strays, .. } = self.admit(column)?;
+        let (from_ms, until_ms) = (column.window.start_ms, column.window.end_ms());
+        self.shared.machine.note_recorded(&strays, from_ms, until_ms);
         let counters = &self.shared.counters;
         Counters::add(&counters.refused_rows, refused.len() as u64);
         let mut column = column.clone();
@@ -292,13 +302,13 @@ impl Ingest {
         }
         let mut by_group: HashMap<GroupId, Vec<Transition>> = HashMap::new();
         for row in &first.unknown {
-            let (hlc, proposal) = self.draw(1)?;
+            let (hlc, proposal) = self.issuer.draw(1).map_err(|error| error.to_string())?;
             by_group.entry(row.group).or_default().push(admit::backfill(row, hlc, proposal));
         }
         let mut reasons: HashMap<(GroupId, RouteId), String> = HashMap::new();
         for (group, transitions) in by_group {
             let routes: Vec<RouteId> = transitions.iter().map(backfilled_route).collect();
-            let results = self.propose(group, Command::Transitions(transitions))?;
+            let results = self.propose(group, Command::Transitions(transitions))?.transitions;
             for (route, result) in routes.into_iter().zip(results) {
                 match result {
                     Ok(_) => Counters::add(&self.shared.counters.backfills, 1),
@@ -326,35 +336,54 @@ impl Ingest {
         sequence: u64,
         transition: &Transition,
     ) -> Taken {
-        let wall_ms = self.shared.clock.unix_ms();
         let mut transition = transition.clone();
+        let group = transition.group;
+        let unheld = |error: StoreError| error.to_string();
         if transition.hlc == Hlc::default() {
-            transition.hlc = self.draw(transition.change.births().max(1))?.0;
-        } else if let Err(error) = self.hlc.observe(wall_ms, transition.hlc) {
+            let ticks = transition.change.births().max(1);
+            transition.hlc = self.issuer.draw(ticks).map_err(unheld)?.0;
+        } else if let Err(error) = self.issuer.observe(transition.hlc) {
             return self.refuse(source, sequence, error.to_string());
         }
         if transition.proposal == [0; 16] {
-            transition.proposal = self.draw(0)?.1;
+            transition.proposal = self.issuer.draw(0).map_err(unheld)?.1;
         }
-        self.persist_hlc()?;
+        self.issuer.persist().map_err(unheld)?;
         let moved = match &transition.change {
-            Change::MoveOut { to_group, .. } if *to_group == transition.group => {
+            Change::MoveOut { to_group, .. } if *to_group == group => {
                 let reason = "a move needs another group to go to".to_owned();
                 return self.refuse(source, sequence, reason);
             }
-            Change::MoveOut { .. } => true,
-            _ => false,
+            Change::MoveOut { route, .. } => Some((group, *route)),
+            _ => None,
         };
-        let mut results = self.propose(transition.group, Command::Transitions(vec![transition]))?;
-        if let Some(Err(error)) = results.pop() {
-            return self.refuse(source, sequence, error.to_string());
+        let command = Command::Transitions(vec![transition]);
+        if let Some(Err(error)) = self.propose(group, command)?.transitions.pop() {
+            return self.not_applied(source, sequence, &error);
         }
-        if moved {
-            self.complete_moves()?;
+        if moved.is_some() {
+            self.complete_moves(moved)?;
         }
         Counters::add(&self.shared.counters.transitions, 1);
         self.log_skip(source, sequence)?;
         Ok((Verdict::Stored { rows: 0, refused_rows: Vec::new() }, None))
+    }
+
+    fn not_applied(&mut self, source: &SourceId, sequence: u64, error: &GraphError) -> Taken {
+        let counters = &self.shared.counters;
+        if let GraphError::Expired { .. } = error {
+            // Most likely a host that tells all that it remembers; nothing that lives needs it.
+            Counters::add(&counters.expired_transitions, 1);
+            tracing::debug!(%error, node = source.node, sequence, "a transition has expired");
+            self.log_skip(source, sequence)?;
+            return Ok((Verdict::Duplicate, None));
+        }
+        if error.is_stale() {
+            Counters::add(&counters.aborted_transitions, 1);
+            self.log_skip(source, sequence)?;
+            return Ok((Verdict::Aborted(error.to_string()), None));
+        }
+        self.refuse(source, sequence, error.to_string())
     }
 
     fn take_leave(&mut self, source: &SourceId, sequence: u64) -> Taken {
@@ -372,40 +401,16 @@ impl Ingest {
         Ok((Verdict::Refused(reason), None))
     }
 
-    fn propose(
-        &self,
-        group: GroupId,
-        command: Command,
-    ) -> Result<Vec<Result<usize, keyviz_lineage::GraphError>>, String> {
-        let proposed = futures::executor::block_on(self.shared.log.propose(group, command));
-        proposed
-            .map(|outcome| outcome.transitions)
-            .map_err(|ProposeError::Store(error)| error.to_string())
-    }
-
-    /// Every range that closed in one group naming its successor opens in the other, retried until
-    /// it has. Proposing again after a crash derives the same lineage.
-    fn complete_moves(&mut self) -> Result<(), String> {
-        let graph = self.shared.machine.graph();
-        for record in graph.records() {
-            let (Some((group, route)), Some(closed)) = (record.successor, record.valid_to) else {
-                continue;
-            };
-            if !graph.children(record.id).is_empty() {
-                continue;
-            }
-            let change = Change::MoveIn {
-                route: RouteSpec { route, range: record.range.clone() },
-                from: record.as_parent(),
-            };
-            let (hlc, proposal) = (closed.plus(1), record.id.into_bytes());
-            let transition = Transition { group, proposal, hlc, catalogue_version: 0, change };
-            let results = self.propose(group, Command::Transitions(vec![transition]))?;
-            if let Some(Err(error)) = results.first() {
-                tracing::error!(lineage = %record.id, group, %error, "a moved range cannot open in its new group");
-            }
+    /// Has the group's log apply a command. Where this node does not lead, nothing of the entry is
+    /// taken: its source holds it.
+    pub(crate) fn propose(&self, group: GroupId, command: Command) -> Result<Outcome, String> {
+        if !self.shared.log.leads(group) {
+            return Err(format!(
+                "this node does not lead group {group}; it takes this once the leader's record is here, send it again"
+            ));
         }
-        Ok(())
+        let proposed = futures::executor::block_on(self.shared.log.propose(group, command));
+        proposed.map_err(|ProposeError::Store(error)| error.to_string())
     }
 }
 

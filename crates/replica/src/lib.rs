@@ -4,7 +4,7 @@
 //! submit() -> ingest thread: order, dedup, resolve/backfill -> WAL (one fsync a batch) -> memory -> ack
 //!                 | transitions                                                        |
 //!                 v                                                                    v  every persist interval, per group
-//!            GroupLog::propose(Transitions)                     checkpoint thread: GroupLog::propose(PersistColumns)
+//!            GroupLog::propose(Transitions, SweepLineage)       checkpoint thread: GroupLog::propose(PersistColumns)
 //!                 \______________ StateMachine::apply: one RocksDB batch, applied index included ______/
 //! ```
 //! Responsible for: one path in for every column and transition ([`Recorder`]), exactly-once over
@@ -13,9 +13,11 @@
 //! Invariants: an acknowledged entry is in the WAL or in the store (R2); a WAL record is applied to a
 //! group at most once, whatever the crash point, because the applied WAL sequence is in the same batch
 //! as the blocks (R3); a record leaves the WAL only when every group has applied it (R4); a view sees
-//! every acknowledged column exactly once (R5).
+//! every acknowledged column exactly once (R5); two replicas that apply the same commands hold the
+//! same bytes (R7); a lineage that something retained or acknowledged needs is not removed (R8).
 //! Must not: know the wire, or answer queries.
-//! Proof: `recorder_test.rs`, and `tests/tests/kill_and_compare.rs` with real processes.
+//! Proof: `recorder_test.rs`, `race_test.rs` and `state_machine_test.rs`, and
+//! `tests/tests/kill_and_compare.rs` with real processes.
 
 mod admit;
 mod bounds;
@@ -28,14 +30,18 @@ mod counters;
 mod events;
 mod group_log;
 mod ingest;
+mod issuer;
 mod memory;
+mod moves;
 mod recorder;
 mod recovery;
+mod rehome;
 mod stand_ins;
 mod state_machine;
+mod sweep;
 mod view;
 
-pub use command::{Command, Outcome, ProposeError};
+pub use command::{Command, Outcome, ProposeError, Sweep};
 pub use config::{RecorderConfig, RecorderError};
 pub use counters::CountersSnapshot;
 pub use events::{Event, EventKind};
@@ -44,9 +50,12 @@ pub use ingest::Verdict;
 pub use memory::Delta;
 pub use recorder::{Progress, Recorder};
 pub use state_machine::StateMachine;
+pub use sweep::removable;
 pub use view::RecorderView;
 
 #[cfg(test)]
 mod bucket_test;
+#[cfg(test)]
+mod race_test;
 #[cfg(test)]
 mod recorder_test;

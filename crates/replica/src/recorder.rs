@@ -15,9 +15,10 @@ use keyviz_wal::{FileSystem, RealFs};
 use crate::config::{RecorderConfig, RecorderError};
 use crate::counters::{Counters, CountersSnapshot};
 use crate::events::{self, Event, EventKind};
-use crate::group_log::GroupLog;
+use crate::group_log::{GroupLog, LocalGroupLog};
 use crate::ingest::{Job, Verdict};
 use crate::memory::Memory;
+use crate::recovery::MakeLog;
 use crate::state_machine::StateMachine;
 use crate::view::RecorderView;
 use crate::{checkpoint, recovery};
@@ -111,8 +112,8 @@ impl Shared {
 
 /// Records columns and transitions of any number of sources into one data folder.
 pub struct Recorder {
-    shared: Arc<Shared>,
-    jobs: Sender<Job>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) jobs: Sender<Job>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -148,7 +149,20 @@ impl Recorder {
         clock: Arc<dyn Clock>,
         progress: &Progress,
     ) -> Result<Self, RecorderError> {
-        let recovered = recovery::recover(wal_files, config, clock, progress)?;
+        Self::open_with(wal_files, config, clock, progress, &|machine| {
+            Arc::new(LocalGroupLog::new(machine))
+        })
+    }
+
+    /// Like [`Recorder::open_on`], with another log for the groups' commands.
+    pub(crate) fn open_with(
+        wal_files: Arc<dyn FileSystem>,
+        config: RecorderConfig,
+        clock: Arc<dyn Clock>,
+        progress: &Progress,
+        make_log: MakeLog<'_>,
+    ) -> Result<Self, RecorderError> {
+        let recovered = recovery::recover(wal_files, config, clock, progress, make_log)?;
         let (jobs, receiver) = channel();
         let shared = Arc::clone(&recovered.ingest.shared);
         let ingest = recovered.ingest;

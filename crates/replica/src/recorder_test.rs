@@ -50,7 +50,7 @@ pub(crate) fn column(window: u64, rows: Vec<Row>) -> Entry {
     })
 }
 
-fn transition(hlc_ms: u64, change: Change) -> Entry {
+pub(crate) fn transition(hlc_ms: u64, change: Change) -> Entry {
     let proposal = u128::from(hlc_ms).to_be_bytes();
     Entry::Transition(Transition {
         group: 1,
@@ -253,6 +253,78 @@ fn a_move_opens_in_the_other_group() {
     assert_eq!((moved.parents.len(), moved.range), (1, range("", "")));
     drop(recorder);
     assert!(open(folder.path(), &clock).graph().live_route(2, 5).is_some());
+}
+
+#[test]
+fn a_start_knows_every_route_again_and_an_unknown_one_is_backfilled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(START_MS + 60_000));
+    let recorder = open(folder.path(), &clock);
+    let routes = [("", "g", 1), ("g", "t", 2)];
+    let routes = routes.map(|(start, end, route)| RouteSpec { route, range: range(start, end) });
+    send(&recorder, 1, 1, transition(START_MS, Change::Create { routes: routes.to_vec() }));
+    send(&recorder, 1, 2, transition(START_MS + 1_000, Change::Drop { route: 1 }));
+    send(&recorder, 1, 3, transition(START_MS + 2_000, Change::Drop { route: 2 }));
+    let known: Vec<_> = recorder.graph().records().map(|record| record.id).collect();
+    drop(recorder);
+    let recorder = open(folder.path(), &clock);
+    let graph = recorder.graph();
+    assert!(known.len() == 2 && known.iter().all(|&id| graph.get(id).is_some()));
+    drop(graph);
+    // Two nodes report a route that nobody announced: mostly where route 2 was.
+    let wanted = row(7, range("h", "k"), 3);
+    let entry = column(30, vec![wanted.clone()]);
+    let other = SourceId { node: "n2".into(), boot: Uuid::from_u128(9) };
+    let first = recorder.submit(source(2), 1, Ok(entry.clone()));
+    let second = recorder.submit(other, 1, Ok(entry));
+    for verdict in [block_on(first), block_on(second)] {
+        assert_eq!(verdict, Verdict::Stored { rows: 1, refused_rows: vec![] });
+    }
+    assert_eq!(recorder.counters().backfills, 1);
+    let backfilled = recorder.graph().live_route(1, 7).cloned().unwrap();
+    let parents: Vec<_> = backfilled.parents.iter().map(|parent| parent.range.clone()).collect();
+    assert_eq!(parents, [range("g", "t")], "what overlaps it best");
+    drop(recorder);
+    let recorder = open(folder.path(), &clock);
+    assert_eq!(recorder.graph().live_route(1, 7), Some(&backfilled));
+    send(&recorder, 2, 2, column(31, vec![wanted]));
+    assert_eq!((recorder.counters().backfills, recorder.graph().len()), (0, (3, 1)));
+}
+
+#[test]
+fn a_transition_of_a_stale_catalogue_is_aborted_and_consumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(START_MS + 60_000));
+    let recorder = open(folder.path(), &clock);
+    let decided = |hlc_ms, version, change| match transition(hlc_ms, change) {
+        Entry::Transition(made) => {
+            Entry::Transition(Transition { catalogue_version: version, ..made })
+        }
+        other => other,
+    };
+    let routes = vec![RouteSpec { route: 1, range: range("", "") }];
+    send(&recorder, 1, 1, decided(START_MS, 5, Change::Create { routes }));
+    let lineage = recorder.graph().live_route(1, 1).unwrap().id;
+    // Decided before the route was made; and about one that has gone since.
+    let early = send(&recorder, 1, 2, decided(START_MS + 1, 4, Change::Drop { route: 1 }));
+    assert!(matches!(
+        send(&recorder, 1, 3, decided(START_MS + 2, 6, Change::Drop { route: 1 })),
+        Verdict::Stored { .. }
+    ));
+    let moved = Change::MoveOut { route: 1, to_group: 2, to_route: 2 };
+    let late = send(&recorder, 1, 4, decided(START_MS + 3, 6, moved));
+    for verdict in [early, late] {
+        let Verdict::Aborted(reason) = verdict else { panic!("{verdict:?}") };
+        assert!(
+            reason.contains(&lineage.to_string()) && reason.contains("decide again"),
+            "{reason}"
+        );
+    }
+    let unknown = send(&recorder, 1, 5, decided(START_MS + 4, 6, Change::Drop { route: 9 }));
+    assert!(matches!(unknown, Verdict::Refused(_)), "never was: no catalogue helps");
+    assert_eq!(block_on(recorder.greet(source(1))).unwrap(), 6, "all are consumed");
+    let counted = recorder.counters();
+    assert_eq!((counted.aborted_transitions, counted.refused_entries), (2, 1));
 }
 
 #[derive(Clone, Debug)]

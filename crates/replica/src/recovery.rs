@@ -1,8 +1,9 @@
 //! The start: open the store, replay the WAL over it, and hand over to the ingest thread.
 //!
 //! Invariants: a WAL record is added to memory only for groups whose applied mark lies before it
-//! (R3); within the WAL each (node, boot, sequence) counts once; nothing that the WAL holds can stop
-//! a start: what cannot be used is counted, reported and left behind.
+//! (R3); within the WAL each (node, boot, sequence) counts once; every acknowledged row finds a lineage
+//! again (`rehome.rs`); nothing that the WAL holds can stop a start: what cannot be used is counted,
+//! reported and left behind.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -10,19 +11,20 @@ use std::sync::{Arc, RwLock};
 
 use keyviz_codec::column_record;
 use keyviz_codec::marks::{Applied, BootMark, digest};
-use keyviz_lineage::{Clock, Column, GroupId, HlcClock, LineageGraph, SourceId};
+use keyviz_lineage::{Clock, Column, GroupId, HOUR_MS, Hlc, LineageGraph, LineageId, SourceId};
 use keyviz_store::retention::Retention;
-use keyviz_store::{DataDir, History, Store, StoreOptions};
+use keyviz_store::{DataDir, History, Store, StoreError, StoreOptions};
 use keyviz_wal::{FileSystem, Record, Wal, WalOptions};
 
-use crate::admit;
 use crate::clock_guard::ClockGuard;
 use crate::config::{RecorderConfig, RecorderError};
 use crate::counters::Counters;
-use crate::group_log::LocalGroupLog;
+use crate::group_log::GroupLog;
 use crate::ingest::{FLAG_ROWS_LEFT_OUT, Ingest, KIND_COLUMN, KIND_LEAVE, KIND_SKIP};
-use crate::memory::{Memory, Placed};
+use crate::issuer::Issuer;
+use crate::memory::Memory;
 use crate::recorder::{CheckpointSignal, Progress, Shared};
+use crate::rehome::Rehome;
 use crate::stand_ins;
 use crate::state_machine::StateMachine;
 
@@ -31,12 +33,15 @@ pub(crate) struct Recovered {
     pub(crate) clock_guard: ClockGuard,
 }
 
+/// Makes the group log over a state machine.
+pub(crate) type MakeLog<'a> = &'a dyn Fn(Arc<StateMachine>) -> Arc<dyn GroupLog>;
+
 struct Stored {
     graph: LineageGraph,
     applied: HashMap<GroupId, Applied>,
     boots: HashMap<SourceId, BootMark>,
     memory: Memory,
-    hlc: HlcClock,
+    hlc: Hlc,
 }
 
 pub(crate) fn recover(
@@ -44,17 +49,20 @@ pub(crate) fn recover(
     config: RecorderConfig,
     clock: Arc<dyn Clock>,
     progress: &Progress,
+    make_log: MakeLog<'_>,
 ) -> Result<Recovered, RecorderError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
     let retention = Retention::new(config.retention_ms);
     let store = Arc::new(Store::open(&data_dir.db(), StoreOptions { retention })?);
     let counters = Counters::default();
-    let stored = load(&store, clock.unix_ms(), &counters)?;
-    let newest_ms = stored.boots.values().map(|mark| mark.last_window_end_ms).max();
+    let Stored { graph, applied, boots, memory, hlc } = load(&store, clock.unix_ms(), &counters)?;
+    let newest_ms = boots.values().map(|mark| mark.last_window_end_ms).max();
     let clock_guard = ClockGuard::new(clock.unix_ms(), clock.monotonic_ms(), newest_ms);
+    let machine = Arc::new(StateMachine::new(Arc::clone(&store), graph));
+    machine.note_recorded(&[], 0, newest_ms.unwrap_or(0));
+    let log = make_log(Arc::clone(&machine));
 
-    let last_applied =
-        stored.applied.values().map(|applied| applied.wal_sequence).max().unwrap_or(0);
+    let last_applied = applied.values().map(|applied| applied.wal_sequence).max().unwrap_or(0);
     let options = WalOptions {
         sync: config.wal_sync,
         min_next_sequence: last_applied + 1,
@@ -62,13 +70,22 @@ pub(crate) fn recover(
     };
     let (mut wal, mut recovery) = Wal::open(wal_files, &data_dir.wal(), options)?;
     progress.total_bytes.store(recovery.report().bytes, Ordering::Relaxed);
-    let mut replay =
-        Replay { stored, seen: HashMap::new(), counters: &counters, now_ms: clock.unix_ms() };
+    let issuer = Issuer::new(Arc::clone(&clock), Arc::clone(&store), hlc);
+    let mut replay = Replay {
+        applied,
+        boots,
+        memory,
+        homes: Rehome { machine: Arc::clone(&machine), log: Arc::clone(&log), issuer, rehomed: 0 },
+        seen: HashMap::new(),
+        counters: &counters,
+        now_ms: clock.unix_ms(),
+    };
     while let Some(record) = recovery.next_record() {
         progress.done_bytes.fetch_add(record.payload.len() as u64, Ordering::Relaxed);
-        replay.take(&record);
+        replay.take(&record)?;
     }
-    let Replay { stored, seen, .. } = replay;
+    let Replay { boots, memory, homes, seen, .. } = replay;
+    Counters::set(&counters.rehomed_rows, homes.rehomed);
     for finding in &recovery.report().findings {
         tracing::warn!(%finding, "WAL");
     }
@@ -76,8 +93,6 @@ pub(crate) fn recover(
     // Covers what the replay delivered, before any of it is acknowledged again.
     wal.commit()?;
 
-    let machine = Arc::new(StateMachine::new(Arc::clone(&store), stored.graph));
-    let log = Arc::new(LocalGroupLog::new(Arc::clone(&machine)));
     let shared = Arc::new(Shared {
         config,
         clock,
@@ -85,22 +100,19 @@ pub(crate) fn recover(
         machine,
         log,
         counters,
-        memory: RwLock::new(stored.memory),
+        memory: RwLock::new(memory),
         checkpoint: CheckpointSignal::default(),
         _data_dir: data_dir,
     });
-    let hlc_limit = stored.hlc.last();
     let ingest = Ingest {
         shared,
         wal,
-        boots: stored.boots,
-        hlc: stored.hlc,
-        hlc_limit,
+        boots,
+        issuer: homes.issuer,
         changed_boots: seen.into_keys().collect(),
         pending: Vec::new(),
         batch_bytes: 0,
         limbo: Vec::new(),
-        own_proposals: 0,
     };
     Ok(Recovered { ingest, clock_guard })
 }
@@ -126,18 +138,34 @@ fn load(store: &Store, now_ms: u64, counters: &Counters) -> Result<Stored, Recor
         }
     }
     let mut graph = LineageGraph::from_records(records);
-    stand_ins::add(&view, groups, &mut graph, counters)?;
+    stand_ins::add(&view, groups.iter().copied(), &mut graph, counters)?;
+    for group in groups {
+        note_strays(&mut graph, view.block_hours(group)?);
+    }
     Ok(Stored {
         graph,
         applied,
         boots: view.boot_marks()?.into_iter().collect(),
         memory,
-        hlc: HlcClock::after(view.hlc()?),
+        hlc: view.hlc()?,
     })
 }
 
+/// Tells the graph of blocks that lie where it would not look for them.
+fn note_strays(graph: &mut LineageGraph, block_hours: Vec<(LineageId, u64, u64)>) {
+    for (lineage, first_hour, last_hour) in block_hours {
+        let (from_ms, to_ms) = (first_hour * HOUR_MS, (last_hour + 1).saturating_mul(HOUR_MS));
+        if !graph.knows_of(lineage, from_ms, to_ms) {
+            graph.note_recorded(lineage, from_ms, to_ms);
+        }
+    }
+}
+
 struct Replay<'a> {
-    stored: Stored,
+    applied: HashMap<GroupId, Applied>,
+    boots: HashMap<SourceId, BootMark>,
+    memory: Memory,
+    homes: Rehome,
     /// For each boot, the sequences that this replay has met, with their first WAL record.
     seen: HashMap<SourceId, HashMap<u64, u64>>,
     counters: &'a Counters,
@@ -145,33 +173,32 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn take(&mut self, record: &Record<'_>) {
-        let (source, sequence, column) = match record.kind {
-            KIND_COLUMN => match column_record::decode(record.payload) {
-                Ok((source, sequence, column)) => (source, sequence, Some(column)),
-                Err(error) => return self.unusable(record, &error.to_string()),
-            },
-            KIND_SKIP | KIND_LEAVE => match column_record::decode_skip(record.payload) {
-                Ok((source, sequence)) => (source, sequence, None),
-                Err(error) => return self.unusable(record, &error.to_string()),
-            },
-            _ => {
-                return self
-                    .unusable(record, "its kind is unknown; was it written by a newer keyviz?");
+    /// Fails only where the store does.
+    fn take(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+        let (source, sequence, column) = match read(record) {
+            Ok(read) => read,
+            Err(reason) => {
+                Counters::add(&self.counters.unusable_records, 1);
+                tracing::error!(
+                    wal_sequence = record.sequence,
+                    reason,
+                    "a WAL record cannot be used"
+                );
+                return Ok(());
             }
         };
         Counters::add(&self.counters.replayed_records, 1);
         let seen = self.seen.entry(source.clone()).or_default();
         let first_wal = *seen.entry(sequence).or_insert(record.sequence);
         let window_end_ms = column.as_ref().map_or(0, |column| column.window.end_ms());
-        let mark = self.stored.boots.entry(source.clone()).or_default();
+        let mark = self.boots.entry(source.clone()).or_default();
         if sequence > mark.last_sequence {
             let as_sent = record.kind == KIND_COLUMN && record.flags & FLAG_ROWS_LEFT_OUT == 0;
             let known = if as_sent { digest(record.payload) } else { 0 };
             mark.take(sequence, known, window_end_ms, self.now_ms);
         }
         let left_ms = mark.last_window_end_ms;
-        let applied = &self.stored.applied;
+        let applied = &self.applied;
         let done = |group| {
             let mark = applied.get(&group).map_or(0, |applied| applied.wal_sequence);
             // A sequence stands in the WAL twice when its first write failed, yet survived. A group
@@ -179,33 +206,28 @@ impl Replay<'_> {
             mark >= record.sequence || first_wal < record.sequence && mark < first_wal
         };
         match column {
-            Some(column) => {
-                let placed = self.place(record.sequence, &column);
-                self.stored.memory.add(record.sequence, &source, &column, &placed, done);
+            Some(mut column) => {
+                column.rows.retain(|row| !done(row.group));
+                let placed = self.homes.place(&column)?;
+                self.memory.add(record.sequence, &source, &column, &placed, done);
             }
             None if record.kind == KIND_LEAVE => {
-                self.stored.memory.leave(record.sequence, &source.node, left_ms, done);
+                self.memory.leave(record.sequence, &source.node, left_ms, done);
             }
             None => {}
         }
+        Ok(())
     }
+}
 
-    fn place(&self, wal_sequence: u64, column: &Column) -> Vec<Placed> {
-        let admitted = admit::place(&self.stored.graph, column, true);
-        // Placed before it was logged; without its lineage (a damaged record) it has no home.
-        if !admitted.unknown.is_empty() {
-            Counters::add(&self.counters.unusable_records, 1);
-            tracing::error!(
-                rows = admitted.unknown.len(),
-                wal_sequence,
-                "replayed rows have lost their lineage record and are left out"
-            );
-        }
-        admitted.placed
+/// What a WAL record says, or why it cannot be used.
+fn read(record: &Record<'_>) -> Result<(SourceId, u64, Option<Column>), String> {
+    match record.kind {
+        KIND_COLUMN => column_record::decode(record.payload)
+            .map(|(source, sequence, column)| (source, sequence, Some(column))),
+        KIND_SKIP | KIND_LEAVE => column_record::decode_skip(record.payload)
+            .map(|(source, sequence)| (source, sequence, None)),
+        _ => return Err("its kind is unknown; was it written by a newer keyviz?".to_owned()),
     }
-
-    fn unusable(&self, record: &Record<'_>, reason: &str) {
-        Counters::add(&self.counters.unusable_records, 1);
-        tracing::error!(wal_sequence = record.sequence, reason, "a WAL record cannot be used");
-    }
+    .map_err(|error| error.to_string())
 }

@@ -3,19 +3,31 @@
 //! Owns: the lineage graph of every group on this node.
 //! Invariants: the applied index and the applied WAL sequence are in the same batch as what they
 //! stand for (R3); applying the same command twice changes nothing; no stored block is overwritten by
-//! one that holds less (it is merged; one that fails its checksum is set aside under `damaged|`).
+//! one that holds less (it is merged; one that fails its checksum is set aside under `damaged|`); the
+//! bytes of a group are a function of its commands alone (R7).
+//!
+//! The applied index is the place in the group's log of the last command that changed something. A
+//! command that changes nothing (a duplicate, a refusal) leaves no trace, not even there: whoever
+//! sends everything again costs no disk write. So a log that begins again behind the applied index
+//! meets only commands that change nothing once more.
 //! Must not: read a clock or draw randomness.
+//! Proof: `state_machine_test.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use keyviz_codec::marks::{Applied, LeaderEvent, Member};
+use keyviz_codec::marks::{Applied, LeaderEvent, Mark, Member};
 use keyviz_codec::{Key, lineage_record};
-use keyviz_lineage::{Change, GroupId, LineageGraph, Transition};
+use keyviz_lineage::graph::Plan;
+use keyviz_lineage::{
+    Cause, Change, GraphError, GroupId, LineageGraph, LineageId, LineageRecord, Transition,
+    unix_hour,
+};
 use keyviz_store::{Batch, Store, StoreError, View};
 
 use crate::bounds;
-use crate::command::{Command, Outcome, ProposeError};
+use crate::command::{Command, Outcome, ProposeError, Sweep};
 use crate::memory::Delta;
 
 /// Applies commands to the store and keeps the graph that they make.
@@ -25,12 +37,38 @@ pub struct StateMachine {
     graph: RwLock<Arc<LineageGraph>>,
     /// One command at a time.
     applying: Mutex<()>,
+    /// The end of the latest window that was recorded: where a lineage that closes late may reach.
+    recorded_until_ms: AtomicU64,
+}
+
+/// What a command does to the graph, once its batch is durable.
+enum GraphChange {
+    Install(Plan),
+    Remove(LineageId),
+    Note { lineages: Vec<LineageId>, from_ms: u64, until_ms: u64 },
 }
 
 impl StateMachine {
     /// A machine over a store whose lineage records are `graph`.
     pub fn new(store: Arc<Store>, graph: LineageGraph) -> Self {
-        Self { store, graph: RwLock::new(Arc::new(graph)), applying: Mutex::new(()) }
+        let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::new(()));
+        Self { store, graph, applying, recorded_until_ms: AtomicU64::new(0) }
+    }
+
+    /// Windows until `until_ms` were recorded; those of `strays` in `[from_ms, until_ms)`, where the
+    /// graph does not expect them. To be told before anybody can see them. Not part of the replicated
+    /// state: each node says it of what it holds, and each start finds it again.
+    pub(crate) fn note_recorded(&self, strays: &[LineageId], from_ms: u64, until_ms: u64) {
+        self.recorded_until_ms.fetch_max(until_ms, Ordering::Relaxed);
+        let graph = self.graph();
+        let news = strays.iter().filter(|&&id| !graph.knows_of(id, from_ms, until_ms));
+        let news: Vec<LineageId> = news.copied().collect();
+        drop(graph);
+        if news.is_empty() {
+            return;
+        }
+        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        self.install(vec![GraphChange::Note { lineages: news, from_ms, until_ms }]);
     }
 
     /// The graph as it is now.
@@ -38,24 +76,49 @@ impl StateMachine {
         Arc::clone(&self.graph.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Applies one command to `group`.
+    /// Applies the next command of `group`.
     ///
     /// # Errors
     /// The store's; nothing was changed, and the command may be applied again.
     pub fn apply(&self, group: GroupId, command: &Command) -> Result<Outcome, ProposeError> {
+        self.apply_one(group, None, command)
+    }
+
+    /// Applies the command at `index` of the group's log (from 1). One at or before the applied index
+    /// was applied before and changes nothing.
+    ///
+    /// # Errors
+    /// As [`StateMachine::apply`].
+    pub fn apply_at(
+        &self,
+        group: GroupId,
+        index: u64,
+        command: &Command,
+    ) -> Result<Outcome, ProposeError> {
+        self.apply_one(group, Some(index), command)
+    }
+
+    fn apply_one(
+        &self,
+        group: GroupId,
+        index: Option<u64>,
+        command: &Command,
+    ) -> Result<Outcome, ProposeError> {
         let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         // The view only merges: what has expired does not matter to it.
         let view = self.store.view(0);
         let mut applied = view.applied(group)?;
-        applied.index += 1;
-        let mut batch = Batch::default();
+        let index = index.unwrap_or(applied.index + 1);
         let mut outcome = Outcome { index: applied.index, ..Outcome::default() };
-        let mut graph = None;
+        if index <= applied.index {
+            return Ok(outcome);
+        }
+        let mut batch = Batch::default();
+        let mut changes = Vec::new();
         match command {
             Command::Transitions(transitions) => {
-                let (changed, results) = self.transitions(group, transitions, &mut batch);
-                outcome.transitions = results;
-                graph = changed;
+                outcome.transitions =
+                    self.transitions(&view, group, transitions, &mut batch, &mut changes)?;
             }
             Command::PersistColumns { delta } => {
                 if delta.last_wal > applied.wal_sequence {
@@ -64,48 +127,201 @@ impl StateMachine {
                     applied.wal_sequence = delta.last_wal;
                 }
             }
+            Command::SweepLineage(sweep) => {
+                if sweep.persisted_to == applied.wal_sequence {
+                    outcome.swept = self.sweep(&view, group, sweep, &mut batch, &mut changes)?;
+                }
+            }
+            Command::RestoreLineage { record } => {
+                self.restore(&view, group, record, &mut batch, &mut changes)?;
+            }
         }
         if !batch.is_empty() {
+            applied.index = index;
+            outcome.index = index;
             put_applied(group, applied, &mut batch);
             self.store.commit(&batch)?;
-        }
-        if let Some(graph) = graph {
-            *self.graph.write().unwrap_or_else(PoisonError::into_inner) = graph;
+            self.install(changes);
         }
         Ok(outcome)
     }
 
-    /// Plans the transitions one on top of the other. Returns the new graph if it changed.
+    /// Plans the transitions one on top of the other.
     fn transitions(
         &self,
+        view: &View<'_>,
         group: GroupId,
         transitions: &[Transition],
         batch: &mut Batch,
-    ) -> (Option<Arc<LineageGraph>>, Vec<Result<usize, keyviz_lineage::GraphError>>) {
-        let mut graph = self.graph();
-        let mut changed = false;
+        changes: &mut Vec<GraphChange>,
+    ) -> Result<Vec<Result<usize, GraphError>>, StoreError> {
+        let graph = self.graph();
+        // What the earlier ones make of the graph, where there are later ones to see it.
+        let mut ahead: Option<LineageGraph> = None;
         let mut results = Vec::with_capacity(transitions.len());
-        for transition in transitions {
+        for (at, transition) in transitions.iter().enumerate() {
             debug_assert_eq!(transition.group, group, "a command changes one group only");
-            results.push(graph.plan(transition).map(|plan| {
-                for record in &plan.records {
-                    let key = Key::Lineage { lineage: record.id };
-                    batch.put(group, &key, lineage_record::encode(record));
-                }
-                let count = plan.records.len();
-                if count > 0 {
-                    changed = true;
-                    Arc::make_mut(&mut graph).install_plan(plan);
-                }
-                if let Change::Leader { node, term } = &transition.change {
-                    let event = LeaderEvent { node: node.clone(), term: *term };
-                    batch.put_mark(group, &Key::Event { hlc: transition.hlc }, &event);
-                }
-                count
-            }));
+            let planned = ahead.as_ref().unwrap_or(&graph).plan(transition);
+            let planned = match expired(view, transition, &planned)? {
+                Some(expired) => Err(expired),
+                None => planned,
+            };
+            results.push(planned.as_ref().map(|plan| plan.records.len()).map_err(Clone::clone));
+            let Ok(plan) = planned else { continue };
+            for record in &plan.records {
+                let key = Key::Lineage { lineage: record.id };
+                batch.put(group, &key, lineage_record::encode(record));
+            }
+            if let Change::Leader { node, term } = &transition.change {
+                let event = LeaderEvent { node: node.clone(), term: *term };
+                put_event(view, transition, &event, batch)?;
+            }
+            if plan.records.is_empty() {
+                continue;
+            }
+            if at + 1 < transitions.len() {
+                let ahead = ahead.get_or_insert_with(|| LineageGraph::clone(&graph));
+                ahead.install_plan(plan.clone());
+            }
+            changes.push(GraphChange::Install(plan));
         }
-        (changed.then_some(graph), results)
+        Ok(results)
     }
+
+    /// Removes the records that the leader named. Only closed ones ever go.
+    fn sweep(
+        &self,
+        view: &View<'_>,
+        group: GroupId,
+        sweep: &Sweep,
+        batch: &mut Batch,
+        changes: &mut Vec<GraphChange>,
+    ) -> Result<u64, StoreError> {
+        let graph = self.graph();
+        let mut swept = 0;
+        for &lineage in &sweep.lineages {
+            let held = graph.get(lineage).filter(|held| held.group == group && !held.is_live());
+            if held.is_some() {
+                batch.delete(group, &Key::Lineage { lineage });
+                changes.push(GraphChange::Remove(lineage));
+                swept += 1;
+            }
+        }
+        if swept > 0 && swept_before(view, group)? < sweep.before_hour {
+            batch.put_mark(group, &Key::Swept, &sweep.before_hour);
+        }
+        Ok(swept)
+    }
+
+    /// Takes over what is known of a lost lineage. A live one would have to be free of others: that
+    /// is a backfill.
+    fn restore(
+        &self,
+        view: &View<'_>,
+        group: GroupId,
+        record: &LineageRecord,
+        batch: &mut Batch,
+        changes: &mut Vec<GraphChange>,
+    ) -> Result<(), StoreError> {
+        debug_assert!(record.group == group && !record.is_live(), "a closed lineage of this group");
+        let graph = self.graph();
+        // A stand-in is not a record.
+        let held = graph.get(record.id).filter(|held| held.cause != Cause::Recovered);
+        if record.group != group || record.is_live() || held.is_some() {
+            return Ok(());
+        }
+        let key = Key::Lineage { lineage: record.id };
+        if let Some(damaged) = view.raw(group, &key)? {
+            batch.put(group, &key.quarantine(), damaged);
+        }
+        batch.put(group, &key, lineage_record::encode(record));
+        changes.push(GraphChange::Install(Plan { records: vec![record.clone()] }));
+        Ok(())
+    }
+
+    fn install(&self, changes: Vec<GraphChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let until_ms = self.recorded_until_ms.load(Ordering::Relaxed);
+        let mut held = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(graph) = Arc::get_mut(&mut held) {
+            return change_graph(graph, changes, until_ms);
+        }
+        drop(held);
+        // Somebody still reads the graph as it was. Only one command is applied at a time, so it does
+        // not change while it is copied.
+        let mut next = LineageGraph::clone(&self.graph());
+        change_graph(&mut next, changes, until_ms);
+        *self.graph.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+fn change_graph(graph: &mut LineageGraph, changes: Vec<GraphChange>, recorded_until_ms: u64) {
+    for change in changes {
+        match change {
+            GraphChange::Install(plan) => graph.install_plan_at(plan, recorded_until_ms),
+            GraphChange::Remove(lineage) => drop(graph.remove(lineage)),
+            GraphChange::Note { lineages, from_ms, until_ms } => {
+                for lineage in lineages {
+                    graph.note_recorded(lineage, from_ms, until_ms);
+                }
+            }
+        }
+    }
+}
+
+/// What speaks of a time whose lineages may have been removed can no longer be told from a
+/// repetition: a birth from nothing would rise from the dead, and parents may be unknown because they
+/// are gone. What still finds its parents alive is as good as ever.
+fn expired(
+    view: &View<'_>,
+    transition: &Transition,
+    planned: &Result<Plan, GraphError>,
+) -> Result<Option<GraphError>, StoreError> {
+    let may_repeat = match planned {
+        Ok(plan) => matches!(transition.change, Change::Create { .. }) && !plan.records.is_empty(),
+        Err(error) => !matches!(
+            error,
+            GraphError::Shape { .. } | GraphError::Parent { .. } | GraphError::IdTaken { .. }
+        ),
+    };
+    let decided_ms = transition.hlc.unix_ms();
+    if !may_repeat {
+        return Ok(None);
+    }
+    let before_hour = swept_before(view, transition.group)?;
+    Ok((unix_hour(decided_ms) < before_hour).then(|| GraphError::Expired {
+        change: transition.change.name(),
+        group: transition.group,
+        decided_ms,
+        swept_ms: before_hour * keyviz_lineage::HOUR_MS,
+    }))
+}
+
+/// A mark that fails its checksum is written anew with the next sweep; until then nothing expires.
+fn swept_before(view: &View<'_>, group: GroupId) -> Result<u64, StoreError> {
+    match view.swept(group) {
+        Err(StoreError::Damaged { key, source, .. }) => {
+            tracing::error!(group, key, error = %source, "damaged mark taken as absent");
+            Ok(0)
+        }
+        read => read,
+    }
+}
+
+fn put_event(
+    view: &View<'_>,
+    transition: &Transition,
+    event: &LeaderEvent,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let (group, key) = (transition.group, Key::Event { hlc: transition.hlc });
+    let value = event.encode();
+    if view.raw(group, &key)?.as_ref() != Some(&value) {
+        batch.put(group, &key, value);
+    }
+    Ok(())
 }
 
 fn put_applied(group: GroupId, applied: Applied, batch: &mut Batch) {
@@ -183,3 +399,7 @@ fn salvage<T>(
         other => other,
     }
 }
+
+#[cfg(test)]
+#[path = "state_machine_test.rs"]
+mod state_machine_test;

@@ -344,7 +344,7 @@ fn check_edges(graph: &LineageGraph, records: &BTreeMap<LineageId, &LineageRecor
     let mut seen = 0;
     while let Some(id) = free.pop() {
         seen += 1;
-        for &child in graph.children(id) {
+        for child in graph.children(id) {
             let parents = left.entry(child).or_default();
             *parents = parents.saturating_sub(1);
             if *parents == 0 {
@@ -356,5 +356,5 @@ fn check_edges(graph: &LineageGraph, records: &BTreeMap<LineageId, &LineageRecor
 }
 
 fn children(graph: &LineageGraph, id: LineageId) -> BTreeSet<LineageId> {
-    graph.children(id).iter().copied().collect()
+    graph.children(id).into_iter().collect()
 }

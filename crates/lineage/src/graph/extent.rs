@@ -66,6 +66,12 @@ impl LineageGraph {
         node.is_some_and(|node| node.extent.0 < to_ms && from_ms < node.extent.1)
     }
 
+    /// Whether the graph would look for something recorded of `id` in `[from_ms, to_ms)`.
+    pub fn knows_of(&self, id: LineageId, from_ms: u64, to_ms: u64) -> bool {
+        let node = self.slot(id).and_then(|slot| self.nodes.get(slot as usize));
+        node.is_none_or(|node| node.extent.0 <= from_ms && to_ms <= node.extent.1)
+    }
+
     /// Something was recorded of a lineage in `[from_ms, to_ms)`, whatever its life says. Returns
     /// whether that was news.
     pub fn note_recorded(&mut self, id: LineageId, from_ms: u64, to_ms: u64) -> bool {

@@ -51,8 +51,7 @@ impl LineageGraph {
         self.recovered.remove(&slot);
         self.removed += 1;
         if self.removed > FEW && self.removed > self.nodes.len() / 4 {
-            let left = self.nodes.iter().filter_map(|n| Some((n.record.clone()?, n.extent)));
-            *self = Self::load(left.collect());
+            self.renumber();
         }
         Some(Arc::unwrap_or_clone(record))
     }

@@ -140,6 +140,7 @@ fn ack(sequence: u64, verdict: Verdict) -> Result<wire::Ack, Status> {
         },
         Verdict::Duplicate => ack(wire::ack::Outcome::Duplicate),
         Verdict::Refused(reason) => wire::Ack { reason, ..ack(wire::ack::Outcome::Refused) },
+        Verdict::Aborted(reason) => wire::Ack { reason, ..ack(wire::ack::Outcome::Aborted) },
         Verdict::Unavailable(reason) => return Err(Status::unavailable(reason)),
     })
 }

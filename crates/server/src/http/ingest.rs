@@ -183,6 +183,9 @@ async fn submit(node: &Node, origin: &Origin, entry: Entry) -> Result<Json<Value
         Verdict::Refused(reason) => {
             Err(HttpError::with_status(StatusCode::CONFLICT, "refused", reason))
         }
+        Verdict::Aborted(reason) => {
+            Err(HttpError::with_status(StatusCode::CONFLICT, "aborted", reason))
+        }
         Verdict::Unavailable(reason) => Err(unavailable(reason)),
     }
 }

@@ -54,16 +54,20 @@ fn counters(c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_ingest_transitions_total", "Transitions applied or known already.", c.transitions),
         ("keyviz_ingest_duplicates_total", "Entries that were held already.", c.duplicates),
         ("keyviz_ingest_refused_total", "Entries refused as a whole.", c.refused_entries),
+        ("keyviz_ingest_aborted_total", "Transitions decided on a stale catalogue.", c.aborted_transitions),
+        ("keyviz_ingest_expired_total", "Transitions of a time whose lineages were swept.", c.expired_transitions),
         ("keyviz_ingest_refused_rows_total", "Rows refused while their column was stored.", c.refused_rows),
         ("keyviz_ingest_late_columns_total", "Columns refused: older than the retention.", c.late_columns),
         ("keyviz_ingest_future_columns_total", "Columns refused: in the future.", c.future_columns),
         ("keyviz_persist_batches_total", "Checkpoint batches written.", c.persists),
         ("keyviz_persist_failures_total", "Checkpoints that failed and were tried again.", c.persist_failures),
         ("keyviz_lineage_backfills_total", "Lineages that were backfilled.", c.backfills),
+        ("keyviz_lineage_swept_total", "Lineage records removed: nothing retained needs them.", c.swept_lineages),
         ("keyviz_wal_shed_total", "WAL records shed at the cap.", c.shed_records),
         ("keyviz_wal_shed_bytes_total", "WAL bytes shed at the cap.", c.shed_bytes),
         ("keyviz_wal_replayed_records_total", "WAL records replayed at start.", c.replayed_records),
         ("keyviz_wal_unusable_records_total", "WAL records that a replay could not use.", c.unusable_records),
+        ("keyviz_wal_rehomed_rows_total", "Replayed rows that had lost their lineage record and got another.", c.rehomed_rows),
     ]
 }
 

@@ -57,6 +57,31 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// The first and the last hour of which blocks of each lineage are stored, whatever their age, by
+    /// id. Two seeks a lineage; no block is read.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn block_hours(&self, group: GroupId) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
+        let mut cursor = self.blocks_cursor(group);
+        let mut found = Vec::new();
+        cursor.seek_to_first();
+        while let Some(key) = cursor.key() {
+            let Some((_, Key::Range { lineage, hour: first_hour })) = Key::parse(key) else {
+                cursor.next();
+                continue;
+            };
+            if !id::is_virtual(lineage) {
+                cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
+                let last_hour = block_at(&cursor, lineage).unwrap_or(first_hour);
+                found.push((lineage, first_hour, last_hour));
+            }
+            cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
+        }
+        checked(&cursor, group)?;
+        Ok(found)
+    }
+
     /// Whether any block of a lineage is stored in these hours, whatever its age. Reads none.
     ///
     /// # Errors
