@@ -14,7 +14,7 @@ fn minute(n: u64) -> u64 {
 
 /// Routes 1 to 4: `[-inf, d)`, `[d, m)`, `[m, t)`, `[t, +inf)`.
 fn world() -> World {
-    let mut world = World::at(minute(60));
+    let mut world = World::at(minute(120));
     let bounds = [("", "d"), ("d", "m"), ("m", "t"), ("t", "")];
     let routes =
         bounds.iter().zip(1..).map(|(&(start, end), route)| spec(route, range(start, end)));
@@ -42,6 +42,7 @@ fn ask(world: &World, continuity: Continuity, rows: Option<usize>) -> Matrix {
         from_ms: Some(minute(1)),
         to_ms: Some(minute(2)),
         step: Some(step(60_000)),
+        row_set: RowSet::AsOf(minute(110)),
         continuity,
         rows,
         ..MatrixRequest::new(Series::Writes)

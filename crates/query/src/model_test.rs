@@ -309,7 +309,7 @@ impl Model<'_> {
         candidates.reverse();
         let mut rows: Vec<Row> = Vec::new();
         for &record in &candidates {
-            let stands = !self.buckets.contains_key(&record.id)
+            let stands = !self.is_loose(record.id)
                 && match self.at_ms {
                     Some(at_ms) => self.owned(record).0 <= at_ms && at_ms < self.owned(record).1,
                     None => self.alive_in(record, self.axis.from_ms, self.axis.to_ms),

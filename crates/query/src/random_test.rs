@@ -140,10 +140,9 @@ impl Teller {
                 }
             }
             Event::Restart(lost) => {
-                let lost = lost.map(|pick| {
-                    let records = sorted(&self.world);
-                    records[usize::from(pick) % records.len()].id
-                });
+                let records = sorted(&self.world);
+                let lost = lost.filter(|_| records.len() > 1);
+                let lost = lost.map(|pick| records[usize::from(pick) % records.len()].id);
                 self.world.restart(lost);
             }
             Event::Window(told) => {

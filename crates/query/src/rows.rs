@@ -48,7 +48,10 @@ impl Drafting<'_> {
             None => (self.span.from_ms, self.span.to_ms),
         };
         let mut rows = self.cast.graph.overlapping(range, from_ms, to_ms);
-        rows.retain(|&row| self.cast.graph.record(row).is_some_and(|record| self.is_row(record)));
+        rows.retain(|&row| {
+            let is_row = self.cast.graph.record(row).is_some_and(|record| self.is_row(record));
+            is_row && !self.cast.is_loose(row)
+        });
         let key = |row: Slot| self.cast.graph.record(row).map(|r| (r.range.start(), r.id));
         // Stable: the live rows of a group come in order.
         rows.sort_by(|&a, &b| key(a).cmp(&key(b)));

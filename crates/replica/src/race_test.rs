@@ -114,6 +114,7 @@ fn column(life: &Life, window_s: u64, writes: u64) -> Entry {
         covered_to_ms: start_ms + 1_000,
         unattributed: 0,
         groups: vec![group],
+        buckets: Vec::new(),
         rows: vec![Row { route, group, term: 1, range, counts, flags: Flags::NONE }],
     })
 }

@@ -133,14 +133,14 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
 /// The log of both groups, and what its proposers know.
 #[derive(Default)]
 pub(super) struct Log {
-    entries: Vec<(GroupId, u64, Command)>,
-    last_index: BTreeMap<GroupId, u64>,
+    pub(super) entries: Vec<(GroupId, u64, Command)>,
+    pub(super) last_index: BTreeMap<GroupId, u64>,
     /// What the first replica answered, entry by entry.
-    answers: Vec<Answer>,
-    proposals: u128,
-    wal_sequence: u64,
-    catalogue_version: u64,
-    now_ms: u64,
+    pub(super) answers: Vec<Answer>,
+    pub(super) proposals: u128,
+    pub(super) wal_sequence: u64,
+    pub(super) catalogue_version: u64,
+    pub(super) now_ms: u64,
 }
 
 impl Log {
@@ -283,7 +283,7 @@ fn columns(graph: &LineageGraph, log: &mut Log, action: &Action) -> Option<(Grou
     let source =
         SourceId { node: node.clone(), boot: Uuid::from_u128(writes.is_multiple_of(2).into()) };
     let mut blocks = HourBlocks::default();
-    let contributor = Contributor { node: node.as_str().into(), term: writes % 3 };
+    let contributor = Contributor { node: node.as_str().into(), group: 0, term: writes % 3 };
     let entry = CellEntry { index: u16::from(pick % 60), counts, flags: Flags::NONE };
     blocks.block_mut(step).add(&contributor, entry);
     let mut coverage = Coverage::default();
@@ -298,6 +298,7 @@ fn columns(graph: &LineageGraph, log: &mut Log, action: &Action) -> Option<(Grou
         blocks: [((lineage, hour), blocks)].into(),
         coverage: [(hour, coverage)].into(),
         members: [(node, member)].into(),
+        index: BTreeMap::new(),
     };
     Some((group, Command::PersistColumns { delta: Arc::new(delta) }))
 }

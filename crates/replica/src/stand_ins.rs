@@ -3,7 +3,8 @@
 //! and nothing that was counted is out of sight (contract section 4).
 //!
 //! A stand-in has no route, no parents and an end, so no column and no transition finds it, and no
-//! edge leads to it. It is never stored: the next start makes it again from what is retained by then.
+//! edge leads to it: other replicas do not have it, and a record must not depend on it. It is never
+//! stored: the next start makes it again from what is retained by then.
 //! Proof: `stand_ins_test.rs`.
 
 use keyviz_lineage::{Cause, GroupId, HOUR_MS, Hlc, LineageGraph, LineageRecord};

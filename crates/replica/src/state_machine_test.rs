@@ -12,7 +12,7 @@ use keyviz_lineage::{
     LineageId, LineageRecord, RouteId, RouteSpec, SourceId, Step, Transition, unix_hour,
 };
 use keyviz_store::retention::Retention;
-use keyviz_store::{Store, StoreOptions};
+use keyviz_store::{History as _, Store, StoreOptions};
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -85,7 +85,7 @@ impl LineageGraph {
         true
     }
 
-    /// After a birth or a close: what the record itself says of its extent.
+    /// After a birth, a close or the loss of a parent: what the record itself says of its extent.
     pub(super) fn settle_extent(&mut self, slot: Slot) {
         let Some(record) = self.record(slot) else { return };
         let end_ms = record.valid_to.map_or(u64::MAX, Hlc::unix_ms);
@@ -96,11 +96,17 @@ impl LineageGraph {
             // It closes now, and nothing may have come later than the clock allows.
             self.narrow(slot, to_ms);
         }
-        self.widen(slot, from_ms, to_ms);
-        if !is_live && !self.loading && held.is_none_or(|held| held.1 == u64::MAX || held.1 == 0) {
+        let news = self.widen(slot, from_ms, to_ms);
+        if is_live || self.loading {
+            return;
+        }
+        if held.is_none_or(|held| held.1 == u64::MAX || held.1 == 0) {
             if let Some(boxed) = self.boxed(slot) {
                 self.closed.insert(boxed);
             }
+        } else if news {
+            // Its box is too small by now.
+            self.strays.insert(slot);
         }
     }
 

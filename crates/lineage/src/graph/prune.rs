@@ -23,7 +23,7 @@ impl LineageGraph {
         let node = self.nodes.get_mut(slot as usize)?;
         let record = node.record.take()?;
         let children: SmallVec<[Slot; 2]> = node.children.iter().map(|edge| edge.slot).collect();
-        self.leave_children(id, children);
+        self.leave_children(id, children.clone());
         self.by_id.shard_mut(&id).remove(&id);
         let route = (record.group, record.route);
         if let Some(slots) = self.by_route.shard_mut(&route).get_mut(&route) {
@@ -49,6 +49,8 @@ impl LineageGraph {
         }
         self.strays.remove(&slot);
         self.recovered.remove(&slot);
+        // A backfilled child owned its keys since its parent's end, of which nothing is known now.
+        children.iter().for_each(|&child| self.settle_extent(child));
         self.removed += 1;
         if self.removed > FEW && self.removed > self.nodes.len() / 4 {
             self.renumber();
