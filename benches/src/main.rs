@@ -14,10 +14,12 @@ mod report;
 mod store;
 mod wal;
 
+type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
+
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, fn() -> Result<(), Box<dyn std::error::Error>>); 6] = [
+    let benches: [(&str, Run); 6] = [
         ("observe", observe::run),
         ("codec", codec::run),
         ("store", store::run),

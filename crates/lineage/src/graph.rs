@@ -104,7 +104,7 @@ impl LineageGraph {
         records.sort_unstable_by_key(|(record, _)| (record.valid_from, record.id));
         let mut graph = Self { loading: true, ..Self::default() };
         for (record, (from_ms, to_ms)) in records {
-            let slot = graph.take_over(record);
+            let slot = graph.take_over(&record);
             graph.widen(slot, from_ms, to_ms);
         }
         graph.loading = false;
@@ -299,7 +299,7 @@ impl LineageGraph {
 
     /// Takes over one record of a plan, or one that was read from the store.
     pub fn install(&mut self, record: LineageRecord) {
-        self.take_over(Arc::new(record));
+        self.take_over(&Arc::new(record));
     }
 
     /// Installs every record of a plan: closed ones first, so that L1 holds at each step.
@@ -322,7 +322,7 @@ impl LineageGraph {
         }
     }
 
-    fn take_over(&mut self, record: Arc<LineageRecord>) -> Slot {
+    fn take_over(&mut self, record: &Arc<LineageRecord>) -> Slot {
         let (id, is_live) = (record.id, record.is_live());
         debug_assert!(
             !is_live
@@ -333,7 +333,7 @@ impl LineageGraph {
         let slot = match self.slot(id) {
             Some(slot) => {
                 if let Some(node) = self.nodes.get_mut(slot as usize) {
-                    let held = node.record.replace(Arc::clone(&record));
+                    let held = node.record.replace(Arc::clone(record));
                     restored = held.as_ref().is_some_and(|held| held.cause == Cause::Recovered)
                         && record.cause != Cause::Recovered;
                     if is_live && held.is_some_and(|held| !held.is_live()) {
@@ -343,7 +343,7 @@ impl LineageGraph {
                 }
                 slot
             }
-            None => self.add(Arc::clone(&record)),
+            None => self.add(Arc::clone(record)),
         };
         let live = Arc::make_mut(self.live.entry(record.group).or_default());
         let (start, _) = record.range.shared();

@@ -256,7 +256,7 @@ impl Teller {
         let mut groups: Vec<GroupId> =
             rows.iter().map(|(id, ..)| self.world.record(*id).group).collect();
         let bucket = told.bucket.and_then(bucket);
-        for bucket in &bucket {
+        if let Some(bucket) = &bucket {
             groups.extend(bucket.parts.iter().map(|part| part.group).chain([bucket.group]));
         }
         groups.extend((0..3).filter(|group| told.groups >> group & 1 == 1).map(|group| group + 1));

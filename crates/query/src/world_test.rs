@@ -149,18 +149,18 @@ impl World {
         let hours_of = |id: LineageId| {
             self.blocks.keys().filter(move |(_, lineage, _)| *lineage == id).map(|&(.., hour)| hour)
         };
-        if let Some(lost) = lost.and_then(|id| self.graph.get(id)) {
-            if let (Some(first), Some(last)) = (hours_of(lost.id).min(), hours_of(lost.id).max()) {
-                records.push(LineageRecord {
-                    route: 0,
-                    valid_from: Hlc::new(first * HOUR_MS, 0),
-                    valid_to: Some(Hlc::new((last + 1) * HOUR_MS, 0)),
-                    parents: Vec::new(),
-                    successor: None,
-                    cause: Cause::Recovered,
-                    ..lost.clone()
-                });
-            }
+        let lost = lost.and_then(|id| self.graph.get(id));
+        let hours = lost.map(|lost| (hours_of(lost.id).min(), hours_of(lost.id).max()));
+        if let (Some(lost), Some((Some(first), Some(last)))) = (lost, hours) {
+            records.push(LineageRecord {
+                route: 0,
+                valid_from: Hlc::new(first * HOUR_MS, 0),
+                valid_to: Some(Hlc::new((last + 1) * HOUR_MS, 0)),
+                parents: Vec::new(),
+                successor: None,
+                cause: Cause::Recovered,
+                ..lost.clone()
+            });
         }
         self.graph = LineageGraph::from_records(records);
         for &(_, lineage, hour) in self.blocks.keys() {

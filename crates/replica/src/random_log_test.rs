@@ -4,7 +4,7 @@
 use super::*;
 
 #[derive(Clone, Copy, Debug)]
-enum Version {
+pub(super) enum Version {
     Unknown,
     Newest,
     Stale,

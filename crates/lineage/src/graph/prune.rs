@@ -33,10 +33,10 @@ impl LineageGraph {
             }
         }
         let (start, _) = record.range.shared();
-        if let Some(live) = self.live.get_mut(&record.group) {
-            if live.get(start) == Some(&slot) {
-                Arc::make_mut(live).remove(start);
-            }
+        if let Some(live) = self.live.get_mut(&record.group)
+            && live.get(start) == Some(&slot)
+        {
+            Arc::make_mut(live).remove(start);
         }
         for parent in &record.parents {
             self.forget_orphan(parent.id, slot);

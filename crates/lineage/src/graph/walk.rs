@@ -233,11 +233,12 @@ fn keep_rows(runs: &mut Runs, keep: impl Fn(usize) -> bool) {
 
 /// Adds `more` to `runs`.
 fn join(runs: &mut Runs, more: &Runs) {
-    if let ([(from, to)], [(more_from, more_to)]) = (runs.as_mut_slice(), more.as_slice()) {
-        if *more_from <= *to && *from <= *more_to {
-            (*from, *to) = ((*from).min(*more_from), (*to).max(*more_to));
-            return;
-        }
+    if let ([(from, to)], [(more_from, more_to)]) = (runs.as_mut_slice(), more.as_slice())
+        && *more_from <= *to
+        && *from <= *more_to
+    {
+        (*from, *to) = ((*from).min(*more_from), (*to).max(*more_to));
+        return;
     }
     let mut all: Vec<(u32, u32)> = runs.iter().chain(more).copied().collect();
     all.sort_unstable();
