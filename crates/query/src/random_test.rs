@@ -320,7 +320,8 @@ fn counts(size: u8, extra: u16) -> Counts {
 pub(crate) fn question(world: &World, asked: &Asked) -> MatrixRequest {
     let first_ms =
         world.graph.records().map(|record| record.valid_from.unix_ms()).min().unwrap() - 5_000;
-    let last_ms = world.now_ms + 5_000;
+    // What is left after a loss may be born later than now.
+    let last_ms = (world.now_ms + 5_000).max(first_ms);
     let at = |part: u8| first_ms + (last_ms - first_ms) * u64::from(part) / 255;
     MatrixRequest {
         series: Series::ALL[usize::from(asked.series)],
