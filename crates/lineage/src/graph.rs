@@ -16,7 +16,11 @@ mod arena;
 mod closed_index;
 mod error;
 mod extent;
+mod key_order;
+mod life;
 mod prune;
+mod slot_set;
+mod slots;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,14 +30,19 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub use error::GraphError;
+pub use life::Life;
+pub use slot_set::SlotSet;
 pub use walk::Links;
 
 use crate::plan::Planner;
 use crate::record::{Cause, LineageRecord};
 use crate::transition::{Change, Transition};
 use crate::{GroupId, KeyRange, LineageId, RouteId, Window};
-use arena::{Arena, ShardedMap};
+use arena::ShardedMap;
 use closed_index::{Boxed, ClosedIndex};
+use extent::Hours;
+use key_order::{KeyNo, KeyOrder, Rank};
+use slots::{Edges, Slots, Spot};
 
 /// Where a record stands in one graph and its copies. Not an identity: another start numbers anew.
 pub type Slot = u32;
@@ -45,39 +54,17 @@ pub struct Plan {
     pub records: Vec<LineageRecord>,
 }
 
-/// An edge between a parent and a child, as seen from either: where the other one is, and how the
-/// two ranges lie.
-#[derive(Clone, Copy, Debug)]
-struct Edge {
-    slot: Slot,
-    /// The other one's range covers this one's.
-    covers: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Node {
-    /// `None` once it was removed.
-    record: Option<Arc<LineageRecord>>,
-    parents: SmallVec<[Edge; 2]>,
-    children: SmallVec<[Edge; 2]>,
-    /// What may have been recorded of it lies in here: `[from_ms, to_ms)`.
-    extent: (u64, u64),
-    /// The latest end of an extent among itself and its ancestors.
-    past_until_ms: u64,
-    /// The earliest start of an extent among itself and its descendants.
-    future_from_ms: u64,
-}
-
 type LiveRanges = BTreeMap<Arc<[u8]>, Slot>;
 
 /// Every lineage record that a node knows.
 #[derive(Clone, Debug, Default)]
 pub struct LineageGraph {
-    nodes: Arena<Node>,
+    slots: Slots,
     by_id: ShardedMap<LineageId, Slot>,
     by_route: ShardedMap<(GroupId, RouteId), SmallVec<[Slot; 2]>>,
     live: BTreeMap<GroupId, Arc<LiveRanges>>,
     closed: ClosedIndex,
+    order: KeyOrder,
     /// Closed and recorded far outside of their lives, or alive again: searched one by one.
     strays: BTreeSet<Slot>,
     /// Those whose own record was lost ([`Cause::Recovered`]): no edge leads to them.
@@ -94,22 +81,27 @@ pub struct LineageGraph {
 impl LineageGraph {
     /// A graph of stored records.
     pub fn from_records(records: impl IntoIterator<Item = LineageRecord>) -> Self {
-        let nothing_recorded = (u64::MAX, 0);
-        Self::load(records.into_iter().map(|r| (Arc::new(r), nothing_recorded)).collect())
+        Self::load(records.into_iter().map(|r| (Arc::new(r), Hours::NONE)).collect())
     }
 
     /// A graph of records, each with what is known of its extent.
-    fn load(mut records: Vec<(Arc<LineageRecord>, (u64, u64))>) -> Self {
+    fn load(mut records: Vec<(Arc<LineageRecord>, Hours)>) -> Self {
         // A parent is born before its children (L5).
         records.sort_unstable_by_key(|(record, _)| (record.valid_from, record.id));
-        let mut graph = Self { loading: true, ..Self::default() };
-        for (record, (from_ms, to_ms)) in records {
+        let bounds = records.iter().flat_map(|(record, _)| {
+            let (start, end) = record.range.shared();
+            [Arc::clone(start), Arc::clone(end)]
+        });
+        let order = KeyOrder::of(bounds.collect());
+        let mut graph = Self { loading: true, order, ..Self::default() };
+        for (record, recorded) in records {
             let slot = graph.take_over(&record);
-            graph.widen(slot, from_ms, to_ms);
+            graph.widen(slot, recorded);
         }
         graph.loading = false;
-        let slots = 0..graph.nodes.len() as Slot;
-        graph.closed = ClosedIndex::bulk(slots.filter_map(|slot| graph.boxed(slot)).collect());
+        let slots = 0..graph.slots();
+        let boxes = slots.filter_map(|slot| graph.boxed(slot)).collect();
+        graph.closed = ClosedIndex::bulk(boxes, &graph.order);
         graph
     }
 
@@ -125,17 +117,17 @@ impl LineageGraph {
 
     /// The record in a slot; `None` if it was removed.
     pub fn record(&self, slot: Slot) -> Option<&LineageRecord> {
-        self.nodes.get(slot as usize)?.record.as_deref()
+        self.slots.records.get(slot as usize)?.as_deref()
     }
 
     /// Every slot is below this.
     pub const fn slots(&self) -> Slot {
-        self.nodes.len() as Slot
+        self.slots.len() as Slot
     }
 
     /// Every record, in no order.
     pub fn records(&self) -> impl Iterator<Item = &LineageRecord> {
-        self.nodes.iter().filter_map(|node| node.record.as_deref())
+        self.slots.records.iter().filter_map(Option::as_deref)
     }
 
     /// How many records there are, and how many of them live.
@@ -160,14 +152,14 @@ impl LineageGraph {
 
     /// The direct parents of a slot that are still known.
     pub fn parents_of(&self, slot: Slot) -> impl Iterator<Item = Slot> {
-        let parents = self.nodes.get(slot as usize).map(|node| node.parents.as_slice());
-        parents.unwrap_or_default().iter().map(|edge| edge.slot).filter(|&at| self.is_known(at))
+        let parents = self.slots.parents.get(slot as usize).into_iter().flatten();
+        parents.copied().filter(|&at| self.is_known(at))
     }
 
     /// The direct children of a slot that are still known.
     pub fn children_of(&self, slot: Slot) -> impl Iterator<Item = Slot> {
-        let children = self.nodes.get(slot as usize).map(|node| node.children.as_slice());
-        children.unwrap_or_default().iter().map(|edge| edge.slot).filter(|&at| self.is_known(at))
+        let children = self.slots.children.get(slot as usize).into_iter().flatten();
+        children.copied().filter(|&at| self.is_known(at))
     }
 
     /// The direct children of `id`, also where `id` itself is not here (any more).
@@ -178,7 +170,7 @@ impl LineageGraph {
     }
 
     fn is_known(&self, slot: Slot) -> bool {
-        self.record(slot).is_some()
+        self.slots.records.get(slot as usize).is_some_and(Option::is_some)
     }
 
     /// The live record of a route.
@@ -218,34 +210,46 @@ impl LineageGraph {
             .map(|(_, &slot)| slot)
     }
 
+    /// Where the start of a slot's range stands among all keys of this graph: compares as keys do, and
+    /// equals where they are equal. Means nothing to another graph, or after a change.
+    pub fn start_rank(&self, slot: Slot) -> u64 {
+        self.slots.spots.get(slot as usize).map_or(0, |spot| spot.ranks.0)
+    }
+
     /// The records of every group that overlap `range` and of which something may have been recorded
     /// in `[from_ms, to_ms)`, each once, in no order.
     pub fn overlapping(&self, range: &KeyRange, from_ms: u64, to_ms: u64) -> Vec<Slot> {
-        self.overlapping_but(range, from_ms, to_ms, &|_| false)
+        self.overlapping_but(range, from_ms, to_ms, &SlotSet::default())
     }
 
-    /// The same without those that `is_known` already, which cost next to nothing.
+    /// The same without those that are `known`. Where few are not, they are looked at one by one.
     pub fn overlapping_but(
         &self,
         range: &KeyRange,
         from_ms: u64,
         to_ms: u64,
-        is_known: &dyn Fn(Slot) -> bool,
+        known: &SlotSet,
     ) -> Vec<Slot> {
-        let mut found: Vec<Slot> =
-            self.strays.iter().copied().filter(|&slot| !is_known(slot)).collect();
-        let is_open = |slot: Slot| !is_known(slot) && !self.strays.contains(&slot);
-        self.closed.search(range, from_ms, to_ms, &is_open, &mut found);
-        for &group in self.live.keys() {
-            found.extend(self.live_slots(group, range).filter(|&slot| is_open(slot)));
+        let (keys, hours) =
+            (self.order.stretch(range.start(), range.end()), Hours::around(from_ms, to_ms));
+        let is_asked = |slot: Slot| {
+            let spot = self.slots.spots.get(slot as usize);
+            let meets = |spot: &Spot| spot.extent.own.meets(hours) && spot.overlaps(keys);
+            spot.is_some_and(meets) && self.is_known(slot)
+        };
+        if known.len() > self.slots.len() / 8 * 7 {
+            return known.missing(self.slots()).filter(|&slot| is_asked(slot)).collect();
         }
-        let is_all = *range == KeyRange::all();
-        found.retain(|&slot| {
-            let Some(node) = self.nodes.get(slot as usize) else { return false };
-            let meets = node.extent.0 < to_ms && from_ms < node.extent.1;
-            let overlaps = |record: &Arc<LineageRecord>| is_all || record.range.overlaps(range);
-            meets && node.record.as_ref().is_some_and(overlaps)
-        });
+        let mut found = Vec::new();
+        self.closed.search(range, from_ms, to_ms, &mut found);
+        for &group in self.live.keys() {
+            found.extend(self.live_slots(group, range));
+        }
+        if !self.strays.is_empty() {
+            found.retain(|slot| !self.strays.contains(slot));
+            found.extend(&self.strays);
+        }
+        found.retain(|&slot| !known.contains(slot) && is_asked(slot));
         found
     }
 
@@ -332,8 +336,8 @@ impl LineageGraph {
         let mut restored = false;
         let slot = match self.slot(id) {
             Some(slot) => {
-                if let Some(node) = self.nodes.get_mut(slot as usize) {
-                    let held = node.record.replace(Arc::clone(record));
+                if let Some(place) = self.slots.records.get_mut(slot as usize) {
+                    let held = place.replace(Arc::clone(record));
                     restored = held.as_ref().is_some_and(|held| held.cause == Cause::Recovered)
                         && record.cause != Cause::Recovered;
                     if is_live && held.is_some_and(|held| !held.is_live()) {
@@ -343,7 +347,13 @@ impl LineageGraph {
                 }
                 slot
             }
-            None => self.add(Arc::clone(record)),
+            None => {
+                // It came after its children (a loss that was made good): they have no edge to it.
+                restored = !self.loading
+                    && record.cause != Cause::Recovered
+                    && self.orphans.get(&id).is_some();
+                self.add(Arc::clone(record))
+            }
         };
         let live = Arc::make_mut(self.live.entry(record.group).or_default());
         let (start, _) = record.range.shared();
@@ -352,9 +362,14 @@ impl LineageGraph {
         } else if live.get(start) == Some(&slot) {
             live.remove(start);
         }
-        self.settle_extent(slot);
+        self.settle(slot);
+        if !is_live {
+            for child in self.backfilled_from(slot) {
+                self.settle(child);
+            }
+        }
         if restored {
-            // It has edges again.
+            // It has edges again, or at last.
             self.renumber();
         }
         self.slot(id).unwrap_or(slot)
@@ -362,15 +377,17 @@ impl LineageGraph {
 
     /// The same graph without empty slots, with every edge that its records name.
     fn renumber(&mut self) {
-        let left = self.nodes.iter().filter_map(|n| Some((n.record.clone()?, n.extent)));
+        let spots = self.slots.spots.iter();
+        let left = self.slots.records.iter().zip(spots);
+        let left = left.filter_map(|(record, spot)| Some((record.clone()?, spot.extent.own)));
         *self = Self::load(left.collect());
     }
 
     /// A new slot, with its edges.
     fn add(&mut self, record: Arc<LineageRecord>) -> Slot {
-        let slot = self.nodes.len() as Slot;
-        let is_recovered = record.cause == Cause::Recovered;
-        let mut parents = SmallVec::new();
+        let slot = self.slots();
+        let (keys, ranks) = self.rank(&record.range);
+        let mut parents = Edges::new();
         for parent in &record.parents {
             // One that is not here (pruned) ends the walk; one whose record was lost is linked by
             // overlap instead.
@@ -379,39 +396,41 @@ impl LineageGraph {
                 orphans.or_default().push(slot);
                 continue;
             };
-            let Some(node) = self.nodes.get_mut(at as usize) else { continue };
-            let Some(range) = node.record.as_ref().map(|record| record.range.clone()) else {
-                continue;
-            };
-            node.children.push(Edge { slot, covers: record.range.covers(&range) });
-            parents.push(Edge { slot: at, covers: range.covers(&record.range) });
+            if let Some(children) = self.slots.children.get_mut(at as usize) {
+                children.push(slot);
+                parents.push(at);
+            }
         }
         self.by_id.shard_mut(&record.id).insert(record.id, slot);
         let route = (record.group, record.route);
         self.by_route.shard_mut(&route).entry(route).or_default().push(slot);
         *self.groups.entry(record.group).or_default() += 1;
-        let (extent, record) = ((u64::MAX, 0), Some(record));
-        let (past_until_ms, future_from_ms) = (0, u64::MAX);
-        let node = Node {
-            record,
-            parents,
-            children: SmallVec::new(),
-            extent,
-            past_until_ms,
-            future_from_ms,
-        };
-        self.nodes.push(node);
-        if is_recovered {
+        if record.cause == Cause::Recovered {
             self.recovered.insert(slot);
         }
-        slot
+        self.slots.push(record, parents, keys, ranks)
+    }
+
+    /// Where a range stands in the order of all keys; its bounds become known.
+    fn rank(&mut self, range: &KeyRange) -> ((KeyNo, KeyNo), (Rank, Rank)) {
+        let (start, end) = range.shared();
+        let (keys, moved) = self.order.number(start, end);
+        if moved {
+            for slot in 0..self.slots.len() {
+                let keys = self.slots.keys.get(slot);
+                if let (Some(&keys), Some(spot)) = (keys, self.slots.spots.get_mut(slot)) {
+                    spot.ranks = self.order.ranks(keys);
+                }
+            }
+        }
+        (keys, self.order.ranks(keys))
     }
 
     fn boxed(&self, slot: Slot) -> Option<Boxed> {
-        let node = self.nodes.get(slot as usize)?;
-        let record = node.record.as_ref().filter(|record| !record.is_live())?;
-        let (from_ms, to_ms) = node.extent;
-        Some(Boxed { slot, range: record.range.clone(), from_ms, to_ms })
+        let record = self.record(slot).filter(|record| !record.is_live())?;
+        let (from_ms, to_ms) = self.slots.spots.get(slot as usize)?.extent.own.ms();
+        let keys = *self.slots.keys.get(slot as usize)?;
+        Some(Boxed { slot, range: record.range.clone(), keys, from_ms, to_ms })
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyviz_codec::bucket_index::IndexedBucket;
 use keyviz_lineage::{
-    Cause, GroupId, Hlc, KeyRange, LineageGraph, LineageId, LineageRecord, RouteId, Slot,
+    Cause, GroupId, Hlc, KeyRange, Life, LineageGraph, LineageId, LineageRecord, RouteId, Slot,
 };
 use keyviz_store::{History, StoreError};
 
@@ -78,6 +78,14 @@ impl<'a> Cast<'a> {
         self.graph.record(slot).or_else(|| self.bucket(slot).map(|bucket| &bucket.record))
     }
 
+    /// When a slot owned its keys.
+    pub(crate) fn life(&self, slot: Slot) -> Life {
+        match self.bucket(slot) {
+            Some(bucket) => Life::of(&bucket.record),
+            None => self.graph.life(slot),
+        }
+    }
+
     pub(crate) fn is_bucket(&self, slot: Slot) -> bool {
         slot >= self.graph.slots()
     }
@@ -123,9 +131,7 @@ impl<'a> Cast<'a> {
         let alive_in = |to_ms: u64| -> Vec<Slot> {
             let mut found = self.graph.overlapping(&loose.range, from_ms, to_ms);
             found.retain(|&slot| {
-                let is_alive =
-                    |record| crate::rows::alive_part(self.graph, record, from_ms, to_ms).is_some();
-                !self.is_loose(slot) && self.graph.record(slot).is_some_and(is_alive)
+                !self.is_loose(slot) && self.graph.life(slot).part(from_ms, to_ms).is_some()
             });
             found.sort_by_key(|&slot| self.graph.record(slot).map(|r| (r.range.start(), r.id)));
             found

@@ -34,7 +34,6 @@ pub(crate) fn coarsen(drafts: Vec<Draft>, totals: &[u128], budget: usize) -> Vec
         }
         let Some(joined) = drafts[b].take() else { continue };
         if let Some(draft) = &mut drafts[a] {
-            draft.range = draft.range.hull(&joined.range);
             draft.members.extend(joined.members);
             draft.sources.extend(joined.sources);
             draft.closed &= joined.closed;
@@ -70,16 +69,15 @@ pub(crate) fn coarsen(drafts: Vec<Draft>, totals: &[u128], budget: usize) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use keyviz_lineage::KeyRange;
+    use smallvec::smallvec;
 
     use super::*;
 
     fn drafts(count: u8) -> Vec<Draft> {
         (0..count)
             .map(|n| {
-                let range = KeyRange::new(vec![n], vec![n + 1]).unwrap();
                 let id = u32::from(n);
-                Draft { range, members: vec![id], sources: vec![id], closed: false }
+                Draft { members: smallvec![id], sources: vec![id], closed: false }
             })
             .collect()
     }
@@ -88,9 +86,8 @@ mod tests {
     fn the_least_active_neighbours_are_joined_and_hot_rows_stay_alone() {
         let totals = [5, 1, 1, 900, 2, 2];
         let joined = coarsen(drafts(6), &totals, 3);
-        let sizes: Vec<usize> = joined.iter().map(|draft| draft.members.len()).collect();
-        assert_eq!(sizes, [3, 1, 2]);
-        assert_eq!(joined[0].range, KeyRange::new([0u8], [3u8]).unwrap());
+        let members: Vec<&[u32]> = joined.iter().map(|draft| draft.members.as_slice()).collect();
+        assert_eq!(members, [&[0, 1, 2][..], &[3], &[4, 5]]);
         assert_eq!(coarsen(drafts(6), &totals, 6).len(), 6);
         assert_eq!(coarsen(drafts(6), &totals, 1).len(), 1);
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 
-use keyviz_lineage::{Flags, GroupId, LineageGraph, LineageId, LineageRecord, Slot};
+use keyviz_lineage::{Flags, GroupId, KeyRange, LineageGraph, LineageRecord, Slot};
 use keyviz_store::History;
 
 use crate::cast::Cast;
@@ -12,7 +12,7 @@ use crate::coarsen::coarsen;
 use crate::flow::{Flow, Share};
 use crate::presence::{self, Presence};
 use crate::question::Question;
-use crate::rows::{self, Draft, Drafting};
+use crate::rows::{Draft, Drafting};
 use crate::span::Span;
 use crate::{
     CellState, ColumnTotals, Continuity, MAX_LISTED_ROUTES, Matrix, MatrixCell, MatrixRequest,
@@ -161,8 +161,8 @@ impl<'a> Evaluation<'a> {
     fn drafts(&mut self) -> Vec<Draft> {
         let all = self.draft_all();
         self.flow = self.apportions().map(|at_ms| Flow::new(self.cast, at_ms, &all));
-        let (drafts, hidden) =
-            all.into_iter().partition(|draft| draft.range.overlaps(&self.request.range));
+        let asked = |draft: &Draft| draft.range(self.cast).overlaps(&self.request.range);
+        let (drafts, hidden) = all.into_iter().partition(asked);
         self.hidden = hidden;
         self.hidden_members =
             self.hidden.iter().flat_map(|draft| draft.members.iter().copied()).collect();
@@ -203,26 +203,28 @@ impl<'a> Evaluation<'a> {
     /// the first.
     fn assign(&mut self, drafts: &[Draft]) {
         self.owners = vec![None; self.cast.slots() as usize];
-        let mut all: Vec<&Draft> = drafts.iter().chain(&self.hidden).collect();
-        all.sort_by(|a, b| self.order(a).cmp(&self.order(b)));
-        for draft in &all {
+        let mut all: Vec<(KeyRange, &Draft)> = drafts
+            .iter()
+            .chain(&self.hidden)
+            .map(|draft| (draft.range(self.cast), draft))
+            .collect();
+        let id = |draft: &Draft| self.cast.record(draft.members[0]).map(|record| record.id);
+        all.sort_by(|(a_range, a), (b_range, b)| {
+            (a_range.start(), id(a)).cmp(&(b_range.start(), id(b)))
+        });
+        for (_, draft) in &all {
             for &member in &draft.members {
                 self.owners[member as usize] = Some(draft.members[0]);
             }
         }
-        for draft in all {
+        for (range, draft) in all {
             for &source in &draft.sources {
-                let inside = |record: &LineageRecord| draft.range.covers(&record.range);
+                let inside = |record: &LineageRecord| range.covers(&record.range);
                 if self.owner(source).is_none() && self.cast.record(source).is_some_and(inside) {
                     self.owners[source as usize] = Some(draft.members[0]);
                 }
             }
         }
-    }
-
-    fn order<'d>(&self, draft: &'d Draft) -> (&'d [u8], Option<LineageId>) {
-        let first = draft.members.first();
-        (draft.range.start(), first.and_then(|&slot| Some(self.cast.record(slot)?.id)))
     }
 
     fn owner(&self, source: Slot) -> Option<Slot> {
@@ -255,11 +257,11 @@ impl<'a> Evaluation<'a> {
         if recorded.is_empty() {
             return;
         }
-        self.mark_unread(record, &recorded, &mut work.unread);
+        self.mark_unread(source, &recorded, &mut work.unread);
         let take = self.take(draft, source);
         let elsewhere = self.summed.insert(source).then(|| self.elsewhere(source, &take));
         let is_ownerless = self.owner(source).is_none();
-        let alive = self.alive_units(record, &(0..self.span.units())).unwrap_or_default();
+        let alive = self.alive_units(source, &(0..self.span.units())).unwrap_or_default();
         for (unit, value, flags) in recorded.values {
             let unit = unit as usize;
             let column = unit / self.span.units_per_column();
@@ -326,19 +328,18 @@ impl<'a> Evaluation<'a> {
     }
 
     /// A damaged hour is unknown where its lineage was alive, not idle (Q3).
-    fn mark_unread(&self, record: &LineageRecord, recorded: &Recorded, unread: &mut [bool]) {
+    fn mark_unread(&self, source: Slot, recorded: &Recorded, unread: &mut [bool]) {
         let units = recorded.unread.iter().filter_map(|hour| {
-            let alive = self.alive_units(record, hour)?;
+            let alive = self.alive_units(source, hour)?;
             Some(alive.start.max(hour.start)..alive.end.min(hour.end))
         });
         units.flatten().for_each(|unit| unread[unit / self.span.units_per_column()] = true);
     }
 
     /// The units among `units` in any part of which a lineage was alive.
-    fn alive_units(&self, record: &LineageRecord, units: &Range<usize>) -> Option<Range<usize>> {
+    fn alive_units(&self, source: Slot, units: &Range<usize>) -> Option<Range<usize>> {
         let ms = |unit: usize| self.span.from_ms + unit as u64 * self.span.unit.ms();
-        let (from_ms, to_ms) =
-            rows::alive_part(self.cast.graph, record, ms(units.start), ms(units.end))?;
+        let (from_ms, to_ms) = self.cast.life(source).part(ms(units.start), ms(units.end))?;
         Some(self.span.units_within(from_ms, to_ms))
     }
 
@@ -349,8 +350,7 @@ impl<'a> Evaluation<'a> {
             let units = first..first + self.span.units_per_column();
             let mut stretches: Vec<(GroupId, Range<usize>)> = Vec::new();
             for &source in sources {
-                let alive = |record| self.alive_units(record, &units);
-                if let Some(alive) = self.cast.record(source).and_then(alive) {
+                if let Some(alive) = self.alive_units(source, &units) {
                     let groups = self.cast.groups_of(source).iter();
                     stretches.extend(groups.map(|&group| (group, alive.clone())));
                 }
@@ -385,7 +385,7 @@ impl<'a> Evaluation<'a> {
     }
 
     fn describe(&self, draft: &Draft, cells: Vec<MatrixCell>) -> MatrixRow {
-        let members = &draft.members;
+        let (members, range) = (&draft.members, draft.range(self.cast));
         let records: Vec<&LineageRecord> =
             members.iter().filter_map(|&slot| self.cast.record(slot)).collect();
         let is_bucket = members.first().is_some_and(|&slot| self.cast.is_bucket(slot));
@@ -399,11 +399,11 @@ impl<'a> Evaluation<'a> {
             records.iter().map(|record| record.valid_to.map(|end| end.unix_ms())).collect();
         MatrixRow {
             bucket_id: if aggregate {
-                format!("virtual:{}", virtual_id(&draft.range))
+                format!("virtual:{}", virtual_id(&range))
             } else {
                 format!("route:{}", records.first().map_or(0, |record| record.route))
             },
-            range: draft.range.clone(),
+            range,
             aggregate,
             routes: routes.take(MAX_LISTED_ROUTES).collect(),
             route_count: members.iter().map(|&slot| self.cast.routes_of(slot).1).sum(),

@@ -120,8 +120,13 @@ pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Prese
     }
     presence.stretched.sort_unstable();
     presence.stretched.dedup();
+    let members: Vec<(&Member, Option<&[u64]>)> = group
+        .members
+        .iter()
+        .map(|(node, member)| (member, covered.get(node.as_str()).map(Vec::as_slice)))
+        .collect();
     for unit in 0..span.units() {
-        let state = unit_state(group, span, &covered, unit, now_ms);
+        let state = unit_state(&members, span, unit, now_ms);
         if presence.runs.last().is_none_or(|&(_, last)| last != state) {
             presence.runs.push((unit, state));
         }
@@ -129,18 +134,17 @@ pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Prese
     presence
 }
 
+/// `members`: each with what it covered of every unit, in milliseconds.
 fn unit_state(
-    group: &GroupCoverage,
+    members: &[(&Member, Option<&[u64]>)],
     span: &Span,
-    covered: &BTreeMap<&str, Vec<u64>>,
     unit: usize,
     now_ms: u64,
 ) -> CellState {
     let start_ms = span.from_ms + unit as u64 * span.unit.ms();
-    let of_node = |node: &str| covered.get(node).map_or(0, |units| units[unit]);
     let (mut full, mut some, mut out) = (0, 0, 0);
-    for (node, member) in &group.members {
-        match of_node(node) {
+    for (member, covered) in members {
+        match covered.map_or(0, |units| units[unit]) {
             0 if member.expected_at(start_ms) => out += 1,
             0 => {}
             ms if ms < span.unit.ms() => some += 1,

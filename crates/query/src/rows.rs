@@ -1,6 +1,7 @@
 //! Who is drawn: the lineages of a row set, and which lineages each row shows.
 
-use keyviz_lineage::{KeyRange, LineageGraph, LineageRecord, Slot};
+use keyviz_lineage::{KeyRange, LineageRecord, Slot, SlotSet};
+use smallvec::SmallVec;
 
 use crate::RowSet;
 use crate::cast::{Cast, Overlaps};
@@ -9,13 +10,25 @@ use crate::span::Span;
 /// A row before its cells: one or more lineages that stand together.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
-    pub(crate) range: KeyRange,
-    /// The lineages it stands for, in key order.
-    pub(crate) members: Vec<Slot>,
+    /// The lineages it stands for, in key order; at least one.
+    pub(crate) members: SmallVec<[Slot; 1]>,
     /// Everything it shows, ascending: its members, and what is linked to them (or loose) and
     /// overlaps.
     pub(crate) sources: Vec<Slot>,
     pub(crate) closed: bool,
+}
+
+impl Draft {
+    fn of_one(row: Slot, sources: Vec<Slot>, closed: bool) -> Self {
+        Self { members: SmallVec::from_buf([row]), sources, closed }
+    }
+
+    /// The keys of its lineages, and what lies between them.
+    pub(crate) fn range(&self, cast: &Cast<'_>) -> KeyRange {
+        let mut ranges = self.members.iter().filter_map(|&slot| Some(&cast.record(slot)?.range));
+        let first = ranges.next().cloned().unwrap_or_default();
+        ranges.fold(first, |hull, range| hull.hull(range))
+    }
 }
 
 /// The instant that the row set is taken at; `None` for [`RowSet::Union`].
@@ -48,26 +61,36 @@ impl Drafting<'_> {
             None => (self.span.from_ms, self.span.to_ms),
         };
         let mut rows = self.cast.graph.overlapping(range, from_ms, to_ms);
-        rows.retain(|&row| {
-            let is_row = self.cast.graph.record(row).is_some_and(|record| self.is_row(record));
-            is_row && !self.cast.is_loose(row)
-        });
-        let key = |row: Slot| self.cast.graph.record(row).map(|r| (r.range.start(), r.id));
-        // Stable: the live rows of a group come in order.
-        rows.sort_by(|&a, &b| key(a).cmp(&key(b)));
+        let graph = self.cast.graph;
+        let recovered: Vec<Slot> = graph.recovered().collect();
+        rows.retain(|&row| self.is_row(row) && recovered.binary_search(&row).is_err());
+        self.sort(&mut rows);
         // A row that sticks out of the range stays whole, and so does what it shows.
         let loose = self.cast.loose(&KeyRange::all(), self.span);
         let mut drafts = self.linked(&rows, &loose);
-        let mut shown = vec![false; self.cast.slots() as usize];
+        let mut shown = SlotSet::with_room(self.cast.slots());
         for &source in drafts.iter().flat_map(|draft| &draft.sources) {
-            shown[source as usize] = true;
+            shown.insert(source);
         }
-        drafts.extend(self.further(range, &loose, &mut shown));
-        drafts.sort_by(|a, b| {
-            let id = |draft: &Draft| self.cast.record(draft.members[0]).map(|record| record.id);
-            (a.range.start(), id(a)).cmp(&(b.range.start(), id(b)))
+        let further = self.further(range, &loose, &mut shown);
+        if further.is_empty() {
+            return drafts;
+        }
+        drafts.extend(further);
+        drafts.sort_by_cached_key(|draft| {
+            let record = self.cast.record(draft.members[0]);
+            record.map(|record| (record.range.start(), record.id))
         });
         drafts
+    }
+
+    /// By start key, then id.
+    fn sort(&self, rows: &mut [Slot]) {
+        let graph = self.cast.graph;
+        rows.sort_by_cached_key(|&row| graph.start_rank(row));
+        for same in rows.chunk_by_mut(|&a, &b| graph.start_rank(a) == graph.start_rank(b)) {
+            same.sort_unstable_by_key(|&row| graph.record(row).map(|record| record.id));
+        }
     }
 
     /// `range` and everything that is bound up with it: no lineage of the span, and no row, sticks out
@@ -89,27 +112,29 @@ impl Drafting<'_> {
         }
     }
 
-    fn is_row(&self, record: &LineageRecord) -> bool {
+    fn is_row(&self, row: Slot) -> bool {
+        let life = self.cast.graph.life(row);
         match self.at_ms {
-            Some(at_ms) => owned_at(self.cast.graph, record, at_ms),
-            None => {
-                alive_part(self.cast.graph, record, self.span.from_ms, self.span.to_ms).is_some()
-            }
+            Some(at_ms) => life.owns_at(at_ms),
+            None => life.part(self.span.from_ms, self.span.to_ms).is_some(),
         }
     }
 
     /// One draft for each of `rows` (by start), with what it shows.
     fn linked(&self, rows: &[Slot], loose: &[Slot]) -> Vec<Draft> {
         if self.at_ms.is_none() {
-            return rows.iter().filter_map(|&row| self.of_one(row, vec![row], false)).collect();
+            return rows.iter().map(|&row| Draft::of_one(row, vec![row], false)).collect();
         }
         let links = self.cast.graph.link(rows, self.span.from_ms, self.span.to_ms);
         let drafts = rows.iter().enumerate();
-        let mut drafts: Vec<Draft> = drafts
-            .filter_map(|(at, &row)| self.of_one(row, links.of(at).to_vec(), false))
-            .collect();
+        let mut drafts: Vec<Draft> =
+            drafts.map(|(at, &row)| Draft::of_one(row, links.of(at).to_vec(), false)).collect();
+        if loose.is_empty() {
+            return drafts;
+        }
         let mut shown: Vec<(usize, Slot)> = Vec::new();
-        let overlaps = Overlaps::new(drafts.iter().map(|draft| &draft.range).collect());
+        let ranges = rows.iter().filter_map(|&row| Some(&self.cast.record(row)?.range));
+        let overlaps = Overlaps::new(ranges.collect());
         for &slot in loose {
             let Some(record) = self.cast.record(slot) else { continue };
             shown.extend(overlaps.of(&record.range).map(|at| (at, slot)));
@@ -121,25 +146,26 @@ impl Drafting<'_> {
     }
 
     /// A row for each lineage or loose source with traffic that no row shows.
-    fn further(&self, range: &KeyRange, loose: &[Slot], shown: &mut [bool]) -> Vec<Draft> {
+    fn further(&self, range: &KeyRange, loose: &[Slot], shown: &mut SlotSet) -> Vec<Draft> {
         let (from_ms, to_ms) = (self.span.from_ms, self.span.to_ms);
-        let is_shown = |slot: Slot| shown[slot as usize];
-        let mut left = self.cast.graph.overlapping_but(range, from_ms, to_ms, &is_shown);
+        let mut left = self.cast.graph.overlapping_but(range, from_ms, to_ms, shown);
         let buckets = loose.iter().copied().filter(|&slot| self.cast.is_bucket(slot));
         let asked = |slot: &Slot| self.cast.record(*slot).is_some_and(|r| r.range.overlaps(range));
-        left.extend(buckets.filter(|slot| !is_shown(*slot) && asked(slot)));
+        left.extend(buckets.filter(|&slot| !shown.contains(slot) && asked(&slot)));
         let mut left: Vec<(Slot, &LineageRecord)> =
             left.into_iter().filter_map(|slot| Some((slot, self.cast.record(slot)?))).collect();
         left.sort_unstable_by_key(|(_, record)| std::cmp::Reverse((record.valid_from, record.id)));
         let mut drafts = Vec::new();
         for (slot, record) in left {
-            if shown[slot as usize] || !(self.had_traffic)(record) {
+            if shown.contains(slot) || !(self.had_traffic)(record) {
                 continue;
             }
             let ended = |at_ms| record.valid_to.is_some_and(|end| end.unix_ms() <= at_ms);
             let sources = self.past(slot, record, loose);
-            sources.iter().for_each(|&source| shown[source as usize] = true);
-            drafts.extend(self.of_one(slot, sources, self.at_ms.is_some_and(ended)));
+            for &source in &sources {
+                shown.insert(source);
+            }
+            drafts.push(Draft::of_one(slot, sources, self.at_ms.is_some_and(ended)));
         }
         drafts
     }
@@ -160,11 +186,6 @@ impl Drafting<'_> {
         }
         sources
     }
-
-    fn of_one(&self, row: Slot, sources: Vec<Slot>, closed: bool) -> Option<Draft> {
-        let range = self.cast.record(row)?.range.clone();
-        Some(Draft { range, members: vec![row], sources, closed })
-    }
 }
 
 /// Adds to an ascending list.
@@ -172,22 +193,4 @@ fn add(sources: &mut Vec<Slot>, slot: Slot) {
     if let Err(at) = sources.binary_search(&slot) {
         sources.insert(at, slot);
     }
-}
-
-fn owned_at(graph: &LineageGraph, record: &LineageRecord, at_ms: u64) -> bool {
-    graph.owned_from_ms(record) <= at_ms && record.valid_to.is_none_or(|end| end.unix_ms() > at_ms)
-}
-
-/// The part of `[from_ms, to_ms)` in which a lineage owned its keys, if any. One that was born and
-/// closed within a millisecond is alive in that millisecond.
-pub(crate) fn alive_part(
-    graph: &LineageGraph,
-    record: &LineageRecord,
-    from_ms: u64,
-    to_ms: u64,
-) -> Option<(u64, u64)> {
-    let end_ms =
-        record.valid_to.map_or(u64::MAX, |end| end.unix_ms().max(record.valid_from.unix_ms() + 1));
-    let part = (graph.owned_from_ms(record).max(from_ms), end_ms.min(to_ms));
-    (part.0 < part.1).then_some(part)
 }

@@ -4,8 +4,8 @@
 //! by doubling (the logarithmic method): a new box goes into a short list, a full list is bulk-loaded
 //! into a tree together with every tree that is not larger. So an insert costs O(log n) amortised, a
 //! copy of the index shares every tree, and a search costs what it finds.
-//! Keys become numbers by their rank among the bounds in the same tree, so no key is compared more
-//! than O(log n) times a search.
+//! Keys become numbers by their place among the bounds in the same tree (which outlives the ranks of
+//! [`KeyOrder`]), so that only the asked-for bounds are compared as keys, O(log n) times a search.
 //! A box may be larger than the lineage (see `extent` in [`super`]); the caller looks at the lineage.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rstar::{AABB, RTree, RTreeObject};
 
 use super::Slot;
+use super::key_order::{KeyNo, KeyOrder, LAST, Rank};
 use crate::KeyRange;
 
 /// Boxes that are searched one by one.
@@ -23,6 +24,8 @@ const SHORT: usize = 64;
 pub(super) struct Boxed {
     pub(super) slot: Slot,
     pub(super) range: KeyRange,
+    /// Its bounds in the order of all keys.
+    pub(super) keys: (KeyNo, KeyNo),
     pub(super) from_ms: u64,
     pub(super) to_ms: u64,
 }
@@ -39,7 +42,6 @@ struct Leaf {
     low: [i64; 2],
     high: [i64; 2],
     slot: Slot,
-    at: u32,
 }
 
 impl RTreeObject for Leaf {
@@ -66,48 +68,36 @@ fn time(ms: u64) -> i64 {
 }
 
 impl Tree {
-    fn new(boxes: Vec<Boxed>) -> Self {
-        let mut bounds: Vec<Arc<[u8]>> = Vec::with_capacity(boxes.len() * 2);
+    fn new(boxes: Vec<Boxed>, order: &KeyOrder) -> Self {
+        let mut places: Vec<(Rank, KeyNo)> = Vec::with_capacity(boxes.len() * 2 + 1);
         for held in &boxes {
-            let (start, end) = held.range.shared();
-            bounds.push(Arc::clone(start));
-            if !end.is_empty() {
-                bounds.push(Arc::clone(end));
+            let (start, end) = order.ranks(held.keys);
+            places.push((start, held.keys.0));
+            if end != LAST {
+                places.push((end, held.keys.1));
             }
         }
-        bounds.sort_unstable();
-        bounds.dedup();
-        let leaves = boxes.iter().enumerate().filter_map(|(at, held)| {
-            let (low, high) = gaps(&bounds, &held.range)?;
+        places.sort_unstable();
+        places.dedup();
+        let place = |rank: Rank| places.partition_point(|&(held, _)| held < rank) as i64;
+        let leaves = boxes.iter().map(|held| {
+            let (start, end) = order.ranks(held.keys);
+            // Gap `i` lies behind bound `i`; the last one of a range lies before its end.
+            let (low, high) = (place(start), place(end) - 1);
             let (from, to) = (time(held.from_ms), time(held.to_ms.saturating_sub(1)));
-            Some(Leaf {
-                low: [low, from],
-                high: [high, to.max(from)],
-                slot: held.slot,
-                at: at as u32,
-            })
+            Leaf { low: [low, from], high: [high, to.max(from)], slot: held.slot }
         });
         let tree = RTree::bulk_load(leaves.collect());
+        let bound = |&(_, number): &(Rank, KeyNo)| order.bytes(number).cloned().unwrap_or_default();
+        let bounds = places.iter().map(bound).collect();
         Self { boxes, bounds, tree }
     }
 
-    fn search(
-        &self,
-        range: &KeyRange,
-        from_ms: u64,
-        to_ms: u64,
-        is_open: &dyn Fn(Slot) -> bool,
-        found: &mut Vec<Slot>,
-    ) {
+    fn search(&self, range: &KeyRange, from_ms: u64, to_ms: u64, found: &mut Vec<Slot>) {
         let Some((low, high)) = gaps(&self.bounds, range) else { return };
         let (from, to) = (time(from_ms), time(to_ms.saturating_sub(1)));
         let envelope = AABB::from_corners([low, from], [high, to.max(from)]);
-        for leaf in self.tree.locate_in_envelope_intersecting(&envelope) {
-            let meets = || self.boxes[leaf.at as usize].meets(range, from_ms, to_ms);
-            if is_open(leaf.slot) && meets() {
-                found.push(leaf.slot);
-            }
-        }
+        found.extend(self.tree.locate_in_envelope_intersecting(&envelope).map(|leaf| leaf.slot));
     }
 }
 
@@ -131,12 +121,13 @@ pub(super) struct ClosedIndex {
 }
 
 impl ClosedIndex {
-    pub(super) fn bulk(boxes: Vec<Boxed>) -> Self {
-        let trees = if boxes.is_empty() { Vec::new() } else { vec![Arc::new(Tree::new(boxes))] };
+    pub(super) fn bulk(boxes: Vec<Boxed>, order: &KeyOrder) -> Self {
+        let tree = |boxes: Vec<Boxed>| Arc::new(Tree::new(boxes, order));
+        let trees = if boxes.is_empty() { Vec::new() } else { vec![tree(boxes)] };
         Self { short: Vec::new(), trees }
     }
 
-    pub(super) fn insert(&mut self, held: Boxed) {
+    pub(super) fn insert(&mut self, held: Boxed, order: &KeyOrder) {
         self.short.push(held);
         if self.short.len() < SHORT {
             return;
@@ -145,28 +136,18 @@ impl ClosedIndex {
         while let Some(tree) = self.trees.pop_if(|tree| tree.boxes.len() <= boxes.len()) {
             boxes.extend(tree.boxes.iter().cloned());
         }
-        self.trees.push(Arc::new(Tree::new(boxes)));
+        self.trees.push(Arc::new(Tree::new(boxes, order)));
     }
 
-    /// Appends every closed lineage whose box meets the question and for which `is_open` holds.
-    pub(super) fn search(
-        &self,
-        range: &KeyRange,
-        from_ms: u64,
-        to_ms: u64,
-        is_open: &dyn Fn(Slot) -> bool,
-        found: &mut Vec<Slot>,
-    ) {
+    /// Appends every closed lineage whose box meets the question.
+    pub(super) fn search(&self, range: &KeyRange, from_ms: u64, to_ms: u64, found: &mut Vec<Slot>) {
         if from_ms >= to_ms {
             return;
         }
         for tree in &self.trees {
-            tree.search(range, from_ms, to_ms, is_open, found);
+            tree.search(range, from_ms, to_ms, found);
         }
-        let short = self
-            .short
-            .iter()
-            .filter(|held| is_open(held.slot) && held.meets(range, from_ms, to_ms));
+        let short = self.short.iter().filter(|held| held.meets(range, from_ms, to_ms));
         found.extend(short.map(|held| held.slot));
     }
 }

@@ -20,24 +20,26 @@ proptest! {
         bulk in 0usize..300,
         questions in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u16>(), 0u16..2_000), 1..20),
     ) {
+        let mut order = KeyOrder::default();
         let list: Vec<Boxed> = boxes
             .iter()
             .enumerate()
-            .map(|(at, &(start, end, from, length))| Boxed {
-                slot: at as Slot,
-                range: range(start, end),
-                from_ms: u64::from(from),
-                to_ms: u64::from(from) + u64::from(length),
+            .map(|(at, &(start, end, from, length))| {
+                let range = range(start, end);
+                let (start, end) = range.shared();
+                let (keys, _) = order.number(start, end);
+                let from_ms = u64::from(from);
+                Boxed { slot: at as Slot, range, keys, from_ms, to_ms: from_ms + u64::from(length) }
             })
             .collect();
         let bulk = bulk.min(list.len());
-        let mut index = ClosedIndex::bulk(list[..bulk].to_vec());
-        list[bulk..].iter().for_each(|held| index.insert(held.clone()));
+        let mut index = ClosedIndex::bulk(list[..bulk].to_vec(), &order);
+        list[bulk..].iter().for_each(|held| index.insert(held.clone(), &order));
         for (start, end, from, length) in questions {
             let (asked, from_ms) = (range(start, end), u64::from(from));
             let to_ms = from_ms + u64::from(length);
             let mut found = Vec::new();
-            index.search(&asked, from_ms, to_ms, &|_| true, &mut found);
+            index.search(&asked, from_ms, to_ms, &mut found);
             found.sort_unstable();
             let expected: Vec<Slot> = list
                 .iter()

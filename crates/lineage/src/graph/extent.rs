@@ -9,11 +9,75 @@
 //!   that it created today) is told to [`LineageGraph::note_recorded`].
 //!
 //! The bounds are whole hours, as stored blocks are: so a start that only knows which hours have
-//! blocks can tell what is outside.
+//! blocks can tell what is outside, and they are small.
 
-use super::{LineageGraph, Node, Slot};
-use crate::record::{Cause, LineageRecord};
+use super::{LineageGraph, Slot};
+use crate::record::LineageRecord;
 use crate::{HOUR_MS, Hlc, LineageId, unix_hour};
+
+/// A Unix hour.
+type Hour = u32;
+/// After all hours: the end of what is still live.
+const NEVER: Hour = Hour::MAX;
+
+/// Whole hours `[from, until)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hours {
+    from: Hour,
+    until: Hour,
+}
+
+impl Hours {
+    /// No hour at all.
+    pub(super) const NONE: Self = Self { from: NEVER, until: 0 };
+
+    /// The hours that `[from_ms, to_ms)` has a part in.
+    pub(super) fn around(from_ms: u64, to_ms: u64) -> Self {
+        let hour = |ms: u64| Hour::try_from(unix_hour(ms)).unwrap_or(NEVER);
+        let until = hour(to_ms).saturating_add(Hour::from(!to_ms.is_multiple_of(HOUR_MS)));
+        Self { from: hour(from_ms), until }
+    }
+
+    pub(super) const fn meets(self, other: Self) -> bool {
+        self.from < other.until && other.from < self.until
+    }
+
+    fn hull(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
+    }
+
+    /// The same in Unix milliseconds.
+    pub(super) fn ms(self) -> (u64, u64) {
+        let until_ms = if self.until == NEVER { u64::MAX } else { u64::from(self.until) * HOUR_MS };
+        (u64::from(self.from) * HOUR_MS, until_ms)
+    }
+}
+
+/// What was recorded when, of a lineage and of those behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// What may have been recorded of it lies in here.
+    pub(super) own: Hours,
+    /// The latest end among itself and its ancestors.
+    past_until: Hour,
+    /// The earliest start among itself and its descendants.
+    future_from: Hour,
+}
+
+impl Extent {
+    /// Nothing recorded anywhere.
+    pub(super) const NONE: Self = Self { own: Hours::NONE, past_until: 0, future_from: NEVER };
+
+    /// Whether itself or an ancestor may have recorded something in `asked` or later.
+    pub(super) const fn has_past(&self, asked: Hours) -> bool {
+        self.past_until > asked.from
+    }
+
+    /// Whether itself or a descendant may have recorded something in `asked` or before.
+    pub(super) const fn has_future(&self, asked: Hours) -> bool {
+        self.future_from < asked.until
+    }
+}
 
 /// The longest step of a window that a node records.
 const LONGEST_STEP_MS: u64 = 600_000;
@@ -30,18 +94,6 @@ const fn around(from_ms: u64, end_ms: u64) -> (u64, u64) {
 }
 
 impl LineageGraph {
-    /// From when a lineage owned its keys, Unix milliseconds. One that was backfilled owned them
-    /// before keyviz met it, back to the end of the one it continues (contract section 4).
-    pub fn owned_from_ms(&self, record: &LineageRecord) -> u64 {
-        let born_ms = record.valid_from.unix_ms();
-        if record.cause != Cause::Backfill {
-            return born_ms;
-        }
-        let parents = record.parents.iter().filter_map(|parent| self.get(parent.id));
-        let ends = parents.map(|parent| parent.valid_to.map_or(born_ms, Hlc::unix_ms));
-        ends.max().unwrap_or(0).min(born_ms)
-    }
-
     /// Whether a window of a lineage lies where the graph expects it. If not, the graph must be told
     /// ([`Self::note_recorded`]).
     pub fn expects(record: &LineageRecord, from_ms: u64, to_ms: u64) -> bool {
@@ -50,33 +102,26 @@ impl LineageGraph {
         from_ms >= first_ms && to_ms <= last_ms
     }
 
-    /// Whether something may have been recorded of a slot, or of an ancestor, at `from_ms` or later.
-    pub(super) fn has_past(&self, slot: Slot, from_ms: u64) -> bool {
-        self.nodes.get(slot as usize).is_some_and(|node| node.past_until_ms > from_ms)
-    }
-
-    /// Whether something may have been recorded of a slot, or of a descendant, before `to_ms`.
-    pub(super) fn has_future(&self, slot: Slot, to_ms: u64) -> bool {
-        self.nodes.get(slot as usize).is_some_and(|node| node.future_from_ms < to_ms)
-    }
-
     /// Whether something may have been recorded of a slot in `[from_ms, to_ms)`.
     pub fn may_hold(&self, slot: Slot, from_ms: u64, to_ms: u64) -> bool {
-        let node = self.nodes.get(slot as usize);
-        node.is_some_and(|node| node.extent.0 < to_ms && from_ms < node.extent.1)
+        let asked = Hours::around(from_ms, to_ms);
+        self.slots.spots.get(slot as usize).is_some_and(|spot| spot.extent.own.meets(asked))
     }
 
     /// Whether the graph would look for something recorded of `id` in `[from_ms, to_ms)`.
     pub fn knows_of(&self, id: LineageId, from_ms: u64, to_ms: u64) -> bool {
-        let node = self.slot(id).and_then(|slot| self.nodes.get(slot as usize));
-        node.is_none_or(|node| node.extent.0 <= from_ms && to_ms <= node.extent.1)
+        let spot = self.slot(id).and_then(|slot| self.slots.spots.get(slot as usize));
+        spot.is_none_or(|spot| {
+            let (first_ms, last_ms) = spot.extent.own.ms();
+            first_ms <= from_ms && to_ms <= last_ms
+        })
     }
 
     /// Something was recorded of a lineage in `[from_ms, to_ms)`, whatever its life says. Returns
     /// whether that was news.
     pub fn note_recorded(&mut self, id: LineageId, from_ms: u64, to_ms: u64) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        if !self.widen(slot, from_ms, to_ms) {
+        if !self.widen(slot, Hours::around(from_ms, to_ms)) {
             return false;
         }
         if self.record(slot).is_some_and(|record| !record.is_live()) {
@@ -85,24 +130,26 @@ impl LineageGraph {
         true
     }
 
-    /// After a birth, a close or the loss of a parent: what the record itself says of its extent.
-    pub(super) fn settle_extent(&mut self, slot: Slot) {
+    /// After a birth, a close or the loss of a parent: what the records say of its life and extent.
+    pub(super) fn settle(&mut self, slot: Slot) {
+        self.settle_life(slot);
         let Some(record) = self.record(slot) else { return };
-        let end_ms = record.valid_to.map_or(u64::MAX, Hlc::unix_ms);
-        let (from_ms, to_ms) = around(self.owned_from_ms(record), end_ms);
-        let is_live = record.is_live();
-        let held = self.nodes.get(slot as usize).map(|node| node.extent);
-        if !is_live && held.is_some_and(|held| held.1 == u64::MAX) {
+        let life = self.life(slot);
+        let (from_ms, to_ms) = around(life.owned_from_ms, life.end_ms);
+        let (hours, is_live) = (Hours::around(from_ms, to_ms), record.is_live());
+        let held = self.slots.spots.get(slot as usize).map(|spot| spot.extent.own);
+        let was_open = held.is_none_or(|held| held.until == NEVER);
+        if !is_live && was_open {
             // It closes now, and nothing may have come later than the clock allows.
-            self.narrow(slot, to_ms);
+            self.narrow(slot, hours.until);
         }
-        let news = self.widen(slot, from_ms, to_ms);
+        let news = self.widen(slot, hours);
         if is_live || self.loading {
             return;
         }
-        if held.is_none_or(|held| held.1 == u64::MAX || held.1 == 0) {
+        if was_open || held == Some(Hours::NONE) {
             if let Some(boxed) = self.boxed(slot) {
-                self.closed.insert(boxed);
+                self.closed.insert(boxed, &self.order);
             }
         } else if news {
             // Its box is too small by now.
@@ -110,57 +157,56 @@ impl LineageGraph {
         }
     }
 
-    fn narrow(&mut self, slot: Slot, to_ms: u64) {
-        let inherited = self.parents_of(slot).filter_map(|at| self.nodes.get(at as usize));
-        let inherited = inherited.map(|node| node.past_until_ms).max().unwrap_or(0);
-        if let Some(node) = self.nodes.get_mut(slot as usize) {
-            node.extent.1 = to_ms;
-            node.past_until_ms = to_ms.max(inherited);
+    /// The latest end among the ancestors of a slot.
+    fn inherited(&self, slot: Slot) -> Hour {
+        let parents = self.parents_of(slot).filter_map(|at| self.slots.spots.get(at as usize));
+        parents.map(|spot| spot.extent.past_until).max().unwrap_or(0)
+    }
+
+    fn narrow(&mut self, slot: Slot, until: Hour) {
+        let inherited = self.inherited(slot);
+        if let Some(spot) = self.slots.spots.get_mut(slot as usize) {
+            spot.extent.own.until = until;
+            spot.extent.past_until = until.max(inherited);
         }
     }
 
-    /// Widens an extent, and what ancestors and descendants know of it.
-    pub(super) fn widen(&mut self, slot: Slot, from_ms: u64, to_ms: u64) -> bool {
-        let inherited = self.parents_of(slot).filter_map(|at| self.nodes.get(at as usize));
-        let inherited = inherited.map(|node| node.past_until_ms).max().unwrap_or(0);
-        let Some(node) = self.nodes.get_mut(slot as usize) else { return false };
-        let held = node.extent;
-        node.extent = (held.0.min(from_ms), held.1.max(to_ms));
-        let ((from_ms, to_ms), news) = (node.extent, node.extent != held);
-        let past = node.past_until_ms.max(to_ms).max(inherited);
-        let future = node.future_from_ms.min(from_ms);
-        self.spread(slot, past, |node| &mut node.past_until_ms, |a, b| a > b, Node::down);
-        self.spread(slot, future, |node| &mut node.future_from_ms, |a, b| a < b, Node::up);
+    /// Widens an extent, and what ancestors and descendants know of it. Returns whether that was news.
+    pub(super) fn widen(&mut self, slot: Slot, hours: Hours) -> bool {
+        let inherited = self.inherited(slot);
+        let Some(spot) = self.slots.spots.get_mut(slot as usize) else { return false };
+        let extent = &mut spot.extent;
+        let held = extent.own;
+        extent.own = held.hull(hours);
+        let news = extent.own != held;
+        let past = extent.past_until.max(extent.own.until).max(inherited);
+        let future = extent.future_from.min(extent.own.from);
+        self.spread_past(slot, past);
+        self.spread_future(slot, future);
         news
     }
 
-    /// Sets a bound of `slot` and of everything behind it where that changes something.
-    fn spread(
-        &mut self,
-        slot: Slot,
-        bound: u64,
-        held: impl Fn(&mut Node) -> &mut u64,
-        is_wider: impl Fn(u64, u64) -> bool,
-        next: impl Fn(&Node) -> Vec<Slot>,
-    ) {
+    /// Tells a slot and all its descendants how late an end there is, where that is news.
+    fn spread_past(&mut self, slot: Slot, until: Hour) {
         let mut open = vec![slot];
         while let Some(at) = open.pop() {
-            let Some(node) = self.nodes.get_mut(at as usize) else { continue };
-            let slot_bound = held(node);
-            if is_wider(bound, *slot_bound) {
-                *slot_bound = bound;
-                open.extend(next(node));
+            let Some(spot) = self.slots.spots.get_mut(at as usize) else { continue };
+            if until > spot.extent.past_until {
+                spot.extent.past_until = until;
+                open.extend(self.slots.children.get(at as usize).into_iter().flatten());
             }
         }
     }
-}
 
-impl Node {
-    fn down(&self) -> Vec<Slot> {
-        self.children.iter().map(|edge| edge.slot).collect()
-    }
-
-    fn up(&self) -> Vec<Slot> {
-        self.parents.iter().map(|edge| edge.slot).collect()
+    /// Tells a slot and all its ancestors how early a start there is, where that is news.
+    fn spread_future(&mut self, slot: Slot, from: Hour) {
+        let mut open = vec![slot];
+        while let Some(at) = open.pop() {
+            let Some(spot) = self.slots.spots.get_mut(at as usize) else { continue };
+            if from < spot.extent.future_from {
+                spot.extent.future_from = from;
+                open.extend(self.slots.parents.get(at as usize).into_iter().flatten());
+            }
+        }
     }
 }

@@ -8,8 +8,7 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
+use super::slots::Edges;
 use super::{LineageGraph, Slot};
 use crate::{LineageId, LineageRecord};
 
@@ -20,9 +19,8 @@ impl LineageGraph {
     /// Forgets a record. Returns it, or `None` if it is not there.
     pub fn remove(&mut self, id: LineageId) -> Option<LineageRecord> {
         let slot = self.slot(id)?;
-        let node = self.nodes.get_mut(slot as usize)?;
-        let record = node.record.take()?;
-        let children: SmallVec<[Slot; 2]> = node.children.iter().map(|edge| edge.slot).collect();
+        let record = self.slots.records.get_mut(slot as usize)?.take()?;
+        let children = self.slots.children.get(slot as usize).cloned().unwrap_or_default();
         self.leave_children(id, children.clone());
         self.by_id.shard_mut(&id).remove(&id);
         let route = (record.group, record.route);
@@ -50,16 +48,16 @@ impl LineageGraph {
         self.strays.remove(&slot);
         self.recovered.remove(&slot);
         // A backfilled child owned its keys since its parent's end, of which nothing is known now.
-        children.iter().for_each(|&child| self.settle_extent(child));
+        children.iter().for_each(|&child| self.settle(child));
         self.removed += 1;
-        if self.removed > FEW && self.removed > self.nodes.len() / 4 {
+        if self.removed > FEW && self.removed > self.slots.len() / 4 {
             self.renumber();
         }
         Some(Arc::unwrap_or_clone(record))
     }
 
     /// The children of one that goes are found by its id all the same.
-    fn leave_children(&mut self, id: LineageId, mut children: SmallVec<[Slot; 2]>) {
+    fn leave_children(&mut self, id: LineageId, mut children: Edges) {
         children.retain(|&mut child| self.record(child).is_some());
         if !children.is_empty() {
             self.orphans.shard_mut(&id).entry(id).or_default().extend(children);

@@ -2,18 +2,19 @@
 //! that overlap the row (contract section 8).
 //!
 //! All rows are walked at once. The rows that come to a lineage are a few runs of neighbours, and
-//! travel from child to parent (or back) as such; where the next range covers the last one nothing
-//! is compared. Slots are visited in order, children before parents (L5 of [`super`]), so each one
-//! once. Nothing is visited that cannot lead to something recorded in the asked-for span
-//! (`extent.rs`). So the cost is that of the answer.
+//! travel from child to parent (or back) as such. Slots are visited in order, children before parents
+//! (L5 of [`super`]), so each one once, after everybody who sends rows to it, and memory is read in
+//! order. Whether a row overlaps is decided there, by ranks ([`super::key_order`]), not by keys.
+//! Nothing is visited that cannot lead to something recorded in the asked-for span (`extent.rs`). So
+//! the cost is that of the answer.
 
-use smallvec::SmallVec;
+use super::extent::Hours;
+use super::key_order::Rank;
+use super::slots::Spot;
+use super::{LineageGraph, Slot, SlotSet};
 
-use super::{Edge, LineageGraph, Node, Slot};
-use crate::KeyRange;
-
-/// Rows `[from, to)`, ascending.
-type Runs = SmallVec<[(u32, u32); 1]>;
+/// Rows `[from, to)`.
+type Run = (u32, u32);
 
 /// For each row, the lineages that it shows, itself included.
 #[derive(Clone, Debug, Default)]
@@ -55,87 +56,154 @@ impl LineageGraph {
     /// The lineages linked to each of `rows` that overlap it and of which something may have been
     /// recorded in `[from_ms, to_ms)`; the row itself always. Rows are best given in key order.
     pub fn link(&self, rows: &[Slot], from_ms: u64, to_ms: u64) -> Links {
-        let ranges: Vec<Option<&KeyRange>> =
-            rows.iter().map(|&row| Some(&self.record(row)?.range)).collect();
-        let span = (from_ms, to_ms);
-        let past = Walk::new(self, rows, &ranges, span, Way::Back).run();
-        let future = Walk::new(self, rows, &ranges, span, Way::Forth).run();
+        let asked = Hours::around(from_ms, to_ms);
+        let rows = &Rows::new(self, rows);
+        let past = Walk::new(self, rows, asked, Way::Back).run();
+        let future = Walk::new(self, rows, asked, Way::Forth).run();
         // Ancestors stand before a row, descendants behind it: each list is ascending as it comes.
-        let found = past.iter().rev().chain(&future);
-        let found = || {
-            found.clone().flat_map(|(slot, runs)| {
-                runs.iter().flat_map(|&(from, to)| from..to).map(move |row| (row as usize, *slot))
-            })
-        };
-        let mut starts = vec![0u32; rows.len() + 1];
-        for (row, _) in found() {
-            starts[row + 1] += 1;
+        let found = || past.iter().rev().chain(&future);
+        // How many more (or fewer) sources a row has than the one before.
+        let mut changes = vec![0i32; rows.len() + 1];
+        for &(_, (from, to)) in found() {
+            changes[from as usize] += 1;
+            changes[to as usize] -= 1;
         }
-        for row in 0..rows.len() {
-            starts[row + 1] += starts[row];
+        let (mut starts, mut count, mut sum) = (vec![0u32], 0, 0);
+        for change in &changes[..rows.len()] {
+            count += change;
+            sum += count as u32;
+            starts.push(sum);
         }
         let mut fill = starts.clone();
         let mut sources = vec![0; starts[rows.len()] as usize];
-        for (row, slot) in found() {
-            sources[fill[row] as usize] = slot;
-            fill[row] += 1;
+        for &(slot, (from, to)) in found() {
+            for place in &mut fill[from as usize..to as usize] {
+                sources[*place as usize] = slot;
+                *place += 1;
+            }
         }
         Links { starts, sources }
     }
 
     /// The lineages that one row came from and that overlap it, itself included, ascending.
     pub fn link_past(&self, row: Slot, from_ms: u64, to_ms: u64) -> Vec<Slot> {
-        let ranges = [self.record(row).map(|record| &record.range)];
-        let past = Walk::new(self, &[row], &ranges, (from_ms, to_ms), Way::Back).run();
+        let rows = Rows::new(self, &[row]);
+        let past = Walk::new(self, &rows, Hours::around(from_ms, to_ms), Way::Back).run();
         past.iter().rev().map(|&(slot, _)| slot).collect()
+    }
+}
+
+/// The rows of a walk.
+struct Rows {
+    slots: Vec<Slot>,
+    /// Ranks of the start and the end of each.
+    ranks: Vec<(Rank, Rank)>,
+    /// Both starts and ends ascend, as they do where rows do not overlap: so the rows that overlap
+    /// something are neighbours.
+    are_ascending: bool,
+    /// The slots again.
+    set: SlotSet,
+}
+
+impl Rows {
+    fn new(graph: &LineageGraph, rows: &[Slot]) -> Self {
+        let ranks =
+            |&row: &Slot| graph.slots.spots.get(row as usize).map_or((0, 0), |spot| spot.ranks);
+        let ranks: Vec<(Rank, Rank)> = rows.iter().map(ranks).collect();
+        let are_ascending =
+            ranks.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1);
+        let mut set = SlotSet::with_room(graph.slots());
+        for &row in rows {
+            set.insert(row);
+        }
+        Self { slots: rows.to_vec(), ranks, are_ascending, set }
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Appends those among `came` that overlap `spot`.
+    fn keep(&self, spot: &Spot, came: &[Run], kept: &mut Vec<Run>) {
+        let overlaps = |row: u32| spot.overlaps(self.ranks[row as usize]);
+        for &(mut from, mut to) in came {
+            if self.are_ascending {
+                while from < to && !overlaps(from) {
+                    from += 1;
+                }
+                while from < to && !overlaps(to - 1) {
+                    to -= 1;
+                }
+                if from < to {
+                    kept.push((from, to));
+                }
+                continue;
+            }
+            for row in (from..to).filter(|&row| overlaps(row)) {
+                match kept.last_mut() {
+                    Some((_, to)) if *to == row => *to += 1,
+                    _ => kept.push((row, row + 1)),
+                }
+            }
+        }
+    }
+
+    /// Which of `runs` is the row of `slot`, if it has one.
+    fn own(&self, slot: Slot, runs: &[Run]) -> Option<u32> {
+        let mut rows = runs.iter().flat_map(|&(from, to)| from..to);
+        if self.set.contains(slot) {
+            rows.find(|&row| self.slots[row as usize] == slot)
+        } else {
+            None
+        }
     }
 }
 
 struct Walk<'a> {
     graph: &'a LineageGraph,
-    rows: &'a [Slot],
-    ranges: &'a [Option<&'a KeyRange>],
-    from_ms: u64,
-    to_ms: u64,
+    rows: &'a Rows,
+    asked: Hours,
     way: Way,
     /// One bit a slot: still to be visited.
     open: Vec<u64>,
-    /// 1 + index into `found`, by slot.
-    place: Vec<u32>,
-    found: Vec<(Slot, Runs)>,
-    /// Indexes into `found`, as they were visited.
-    order: Vec<usize>,
+    /// 1 + index into `sent` of the last run that was sent to a slot.
+    last: Vec<u32>,
+    /// Runs, each with 1 + index of the one that was sent to the same slot before, or (once they were
+    /// gathered) of the next one that is free.
+    sent: Vec<(Run, u32)>,
+    /// 1 + index of a run that is free.
+    free: u32,
+    /// What is shown, in the order of the walk: which lineage by which rows.
+    found: Vec<(Slot, Run)>,
+    /// The rows that came to the slot in work, ascending, none twice.
+    came: Vec<Run>,
+    /// Of these, those that go on.
+    kept: Vec<Run>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(
-        graph: &'a LineageGraph,
-        rows: &'a [Slot],
-        ranges: &'a [Option<&'a KeyRange>],
-        (from_ms, to_ms): (u64, u64),
-        way: Way,
-    ) -> Self {
-        let slots = graph.nodes.len();
-        // Zeroed by the system when it is touched: a narrow question touches little.
-        let (open, place) = (vec![0; slots.div_ceil(64)], vec![0; slots]);
+    fn new(graph: &'a LineageGraph, rows: &'a Rows, asked: Hours, way: Way) -> Self {
+        let slots = graph.slots.len();
         Self {
             graph,
             rows,
-            ranges,
-            from_ms,
-            to_ms,
+            asked,
             way,
-            open,
-            place,
+            // Zeroed by the system when it is touched: a narrow question touches little.
+            open: vec![0; slots.div_ceil(64)],
+            last: vec![0; slots],
+            sent: Vec::new(),
+            free: 0,
             found: Vec::new(),
-            order: Vec::new(),
+            came: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
-    /// Every lineage that was come to, in the order of the walk.
-    fn run(mut self) -> Vec<(Slot, Runs)> {
-        for at in 0..self.rows.len() {
-            self.come_to(self.rows[at], SmallVec::from_buf([(at as u32, at as u32 + 1)]));
+    /// What every row shows on this way.
+    fn run(mut self) -> Vec<(Slot, Run)> {
+        for (at, &row) in (0..).zip(&self.rows.slots) {
+            self.send(row, (at, at + 1));
         }
         let words = self.open.len();
         for step in 0..words {
@@ -149,104 +217,85 @@ impl<'a> Walk<'a> {
                 self.visit(word as Slot * 64 + bit);
             }
         }
-        let order = std::mem::take(&mut self.order);
-        let visited = order.into_iter().map(|at| {
-            let (slot, runs) = &mut self.found[at];
-            (*slot, at, std::mem::take(runs))
-        });
-        let visited: Vec<_> = visited.collect();
-        let shown = visited.into_iter().map(|(slot, at, runs)| (slot, self.shown(slot, at, runs)));
-        shown.filter(|(_, runs)| !runs.is_empty()).collect()
+        self.found
     }
 
-    /// Of the rows that came to a lineage, those that show it.
-    fn shown(&self, slot: Slot, at: usize, mut runs: Runs) -> Runs {
-        let own = |row: usize| self.rows[row] == slot;
-        let is_row = at < self.rows.len();
-        let holds = self.graph.may_hold(slot, self.from_ms, self.to_ms);
-        match self.way {
-            // Of what holds nothing, the row itself stays.
-            Way::Back if !holds && is_row => keep_rows(&mut runs, own),
-            // The walk back has the row itself already.
-            Way::Forth if holds && is_row => keep_rows(&mut runs, |row| !own(row)),
-            _ if !holds => runs.clear(),
+    fn send(&mut self, slot: Slot, run: Run) {
+        let Some(last) = self.last.get_mut(slot as usize) else { return };
+        match self.free.checked_sub(1) {
+            Some(at) => {
+                (*last, self.free) = (self.free, {
+                    let free = &mut self.sent[at as usize];
+                    let next_free = free.1;
+                    *free = (run, *last);
+                    next_free
+                });
+            }
+            None => {
+                self.sent.push((run, *last));
+                *last = self.sent.len() as u32;
+            }
+        }
+        self.open[slot as usize / 64] |= 1 << (slot % 64);
+    }
+
+    /// Shows a slot to the rows that came to it and overlap it, and sends them on.
+    fn visit(&mut self, slot: Slot) {
+        let slots = &self.graph.slots;
+        let Some(spot) = slots.spots.get(slot as usize) else { return };
+        self.gather(slot);
+        if !self.graph.is_known(slot) {
+            return;
+        }
+        let mut kept = std::mem::take(&mut self.kept);
+        self.rows.keep(spot, &self.came, &mut kept);
+        let own = self.rows.own(slot, &kept);
+        match (self.way, spot.extent.own.meets(self.asked), own) {
+            (Way::Back, true, _) | (Way::Forth, true, None) => {
+                self.found.extend(kept.iter().map(|&run| (slot, run)));
+            }
+            // The row itself is shown whatever it holds,
+            (Way::Back, false, Some(row)) => self.found.push((slot, (row, row + 1))),
+            // and the walk back has it already.
+            (Way::Forth, true, Some(row)) => {
+                let around = |&(from, to): &Run| [(from, to.min(row)), (from.max(row + 1), to)];
+                let others = kept.iter().flat_map(around).filter(|(from, to)| from < to);
+                self.found.extend(others.map(|run| (slot, run)));
+            }
             _ => {}
         }
-        runs
-    }
-
-    fn come_to(&mut self, slot: Slot, runs: Runs) {
-        let place = &mut self.place[slot as usize];
-        if *place == 0 {
-            self.found.push((slot, runs));
-            *place = self.found.len() as u32;
-            self.open[slot as usize / 64] |= 1 << (slot % 64);
-        } else {
-            join(&mut self.found[*place as usize - 1].1, &runs);
-        }
-    }
-
-    fn visit(&mut self, slot: Slot) {
-        let graph = self.graph;
-        let at = self.place[slot as usize] as usize - 1;
-        self.order.push(at);
-        let Some(node) = graph.nodes.get(slot as usize) else { return };
-        for &edge in self.next(node) {
-            let Some(range) = graph.record(edge.slot).map(|record| &record.range) else { continue };
-            let leads_on = match self.way {
-                Way::Back => graph.has_past(edge.slot, self.from_ms),
-                Way::Forth => graph.has_future(edge.slot, self.to_ms),
-            };
-            if !leads_on {
-                continue;
-            }
-            let mut runs = self.found[at].1.clone();
-            if !edge.covers {
-                let ranges = self.ranges;
-                keep_rows(&mut runs, |at| ranges[at].is_some_and(|row| row.overlaps(range)));
-            }
-            if !runs.is_empty() {
-                self.come_to(edge.slot, runs);
+        let (next, leads_on) = match self.way {
+            Way::Back => (&slots.parents, spot.extent.has_past(self.asked)),
+            Way::Forth => (&slots.children, spot.extent.has_future(self.asked)),
+        };
+        if leads_on && let Some(next) = next.get(slot as usize) {
+            for &next in next {
+                kept.iter().for_each(|&run| self.send(next, run));
             }
         }
+        kept.clear();
+        self.kept = kept;
     }
 
-    fn next(&self, node: &'a Node) -> &'a [Edge] {
-        match self.way {
-            Way::Back => &node.parents,
-            Way::Forth => &node.children,
+    /// Puts what was sent to a slot into `came`, in order.
+    fn gather(&mut self, slot: Slot) {
+        self.came.clear();
+        let mut at = self.last[slot as usize];
+        while at != 0 {
+            let (run, before) = &mut self.sent[at as usize - 1];
+            self.came.push(*run);
+            // Free from now on.
+            (at, *before, self.free) = (*before, self.free, at);
         }
-    }
-}
-
-/// Leaves the rows for which `keep` holds.
-fn keep_rows(runs: &mut Runs, keep: impl Fn(usize) -> bool) {
-    let mut kept = Runs::new();
-    for row in runs.iter().flat_map(|&(from, to)| from..to).filter(|&row| keep(row as usize)) {
-        match kept.last_mut() {
-            Some((_, to)) if *to == row => *to += 1,
-            _ => kept.push((row, row + 1)),
-        }
-    }
-    *runs = kept;
-}
-
-/// Adds `more` to `runs`.
-fn join(runs: &mut Runs, more: &Runs) {
-    if let ([(from, to)], [(more_from, more_to)]) = (runs.as_mut_slice(), more.as_slice())
-        && *more_from <= *to
-        && *from <= *more_to
-    {
-        (*from, *to) = ((*from).min(*more_from), (*to).max(*more_to));
-        return;
-    }
-    let mut all: Vec<(u32, u32)> = runs.iter().chain(more).copied().collect();
-    all.sort_unstable();
-    runs.clear();
-    for (from, to) in all {
-        match runs.last_mut() {
-            Some((_, end)) if from <= *end => *end = (*end).max(to),
-            _ => runs.push((from, to)),
+        if self.came.len() > 1 {
+            self.came.sort_unstable();
+            self.came.dedup_by(|next, held| {
+                let meets = next.0 <= held.1;
+                if meets {
+                    held.1 = held.1.max(next.1);
+                }
+                meets
+            });
         }
     }
 }

@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Change, Hlc, LineageId, LineageRecord, RouteSpec, Step, Transition, Window};
+use crate::{
+    Cause, Change, Hlc, KeyRange, Life, LineageId, LineageRecord, RouteSpec, Step, Transition,
+    Window,
+};
 
 /// What a day of a small cluster may bring.
 #[derive(Clone, Debug)]
@@ -138,11 +141,26 @@ impl Told {
         }
     }
 
+    /// When it owned its keys, from the records alone.
+    fn life(&self, record: &LineageRecord) -> Life {
+        let mut life = Life::of(record);
+        if record.cause == Cause::Backfill {
+            let parents = self
+                .graph
+                .records()
+                .filter(|other| record.parents.iter().any(|parent| parent.id == other.id));
+            let ends = parents.map(|other| Life::of(other).end_ms);
+            life.owned_from_ms = ends.max().unwrap_or(0).min(life.born_ms);
+        }
+        life
+    }
+
     /// Whether anything was recorded of it, as far as anyone was told: windows within its life, and
     /// those that the graph was told of.
     fn holds(&self, record: &LineageRecord, from_ms: u64, to_ms: u64) -> bool {
-        let end_ms = record.valid_to.map_or(u64::MAX, Hlc::unix_ms);
-        self.graph.owned_from_ms(record) < to_ms && from_ms < end_ms
+        let life = self.graph.life(self.graph.slot(record.id).unwrap());
+        assert_eq!(life, self.life(record), "what is kept is what the records say");
+        life.owned_from_ms < to_ms && from_ms < life.end_ms
             || self
                 .recorded
                 .iter()
