@@ -17,7 +17,7 @@ use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 use uuid::Uuid;
 
-use crate::{GroupId, Hlc, KeyRange};
+use crate::{GroupId, Hlc, KeyRange, RouteId};
 
 /// The identity of one range from its birth to its end.
 pub type LineageId = Uuid;
@@ -66,6 +66,24 @@ pub fn virtual_id(range: &KeyRange) -> Uuid {
 /// Whether an id is one of [`virtual_id`] rather than a lineage's.
 pub fn is_virtual(id: LineageId) -> bool {
     id.get_version_num() == 8
+}
+
+/// The id of a route whose record is lost where none may be drawn: the same on every node, as if born
+/// at the beginning of time.
+pub fn unrecorded_id(group: GroupId, route: RouteId, range: &KeyRange) -> LineageId {
+    let mut proposal = [0; 16];
+    let keys = virtual_id(range);
+    for (byte, (key, route)) in
+        proposal.iter_mut().zip(keys.as_bytes().iter().zip(u128::from(route).to_be_bytes()))
+    {
+        *byte = key ^ route;
+    }
+    derive(Hlc::default(), group, &proposal, 0)
+}
+
+/// Whether an id is one of [`unrecorded_id`]: no record will ever tell its keys.
+pub fn is_unrecorded(id: LineageId) -> bool {
+    !is_virtual(id) && tick_of(id) == Hlc::default()
 }
 
 /// The HLC tick that an id was derived from (the inverse of the time part of [`derive`]).

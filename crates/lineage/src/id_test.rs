@@ -94,3 +94,16 @@ fn a_million_transitions_make_distinct_ids_in_the_order_of_their_hlc() {
     ids.dedup();
     assert_eq!(ids.len(), made, "an id was made twice");
 }
+
+#[test]
+fn an_id_of_what_has_no_record_is_no_buckets_and_the_same_everywhere() {
+    let range = |end: &[u8]| KeyRange::new(*b"a", end.to_vec()).unwrap();
+    let id = unrecorded_id(3, 7, &range(b"m"));
+    assert_eq!(id, unrecorded_id(3, 7, &range(b"m")));
+    let others = [(4, 7, b"m"), (3, 8, b"m"), (3, 7, b"n")];
+    assert!(
+        others.iter().all(|&(group, route, end)| unrecorded_id(group, route, &range(end)) != id)
+    );
+    assert!(is_unrecorded(id) && !is_virtual(id) && !is_unrecorded(virtual_id(&range(b"m"))));
+    assert!(!is_unrecorded(derive(Hlc::new(1, 0), 3, &[0; 16], 0)));
+}

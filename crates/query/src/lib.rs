@@ -230,6 +230,8 @@ pub enum QueryError {
 }
 
 #[cfg(test)]
+mod biography_model_test;
+#[cfg(test)]
 mod loose_test;
 #[cfg(test)]
 mod matrix_test;
@@ -241,6 +243,8 @@ mod model_flow_test;
 mod model_test;
 #[cfg(test)]
 mod random_test;
+#[cfg(test)]
+mod rectangles_test;
 #[cfg(test)]
 mod rules_test;
 #[cfg(test)]

@@ -22,7 +22,8 @@ fn cases() -> u32 {
         .unwrap_or(DEFAULT_CASES)
 }
 
-fn run(check: impl Fn(&World, &MatrixRequest)) {
+/// Checks random questions of random histories.
+pub(crate) fn run(check: impl Fn(&World, &MatrixRequest)) {
     let strategy = (story(), prop::collection::vec(asked(), QUESTIONS_PER_HISTORY));
     let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&strategy, |(story, questions)| {

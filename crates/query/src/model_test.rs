@@ -10,6 +10,7 @@ use keyviz_lineage::{
 use keyviz_store::History;
 
 use crate::model_cells_test::{Answer, fits};
+use crate::rectangles_test::Rectangles;
 use crate::world_test::World;
 use crate::{Continuity, Matrix, MatrixRequest, RowSet};
 
@@ -69,7 +70,9 @@ pub(crate) struct Model<'a> {
 /// What the model answers; `None` where the question is refused.
 pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
     let (axis, at_ms) = axis(world, request)?;
-    let records = world.graph.records().cloned().collect();
+    let records = world.rectangles.list.clone();
+    let graphs = world.graph.records().cloned().collect();
+    assert_eq!(Rectangles::sorted(graphs), Rectangles::sorted(records.clone()));
     let mut model = Model {
         world,
         request,

@@ -15,6 +15,8 @@ use keyviz_lineage::{
 use keyviz_store::{History, StoreError};
 use uuid::Uuid;
 
+use crate::rectangles_test::Rectangles;
+
 /// What one node in one term counted of one lineage in one window.
 #[derive(Clone, Debug)]
 pub(crate) struct Fact {
@@ -77,6 +79,8 @@ impl Sent<'_> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     pub(crate) graph: LineageGraph,
+    /// What the commands say the graph should hold.
+    pub(crate) rectangles: Rectangles,
     pub(crate) now_ms: u64,
     pub(crate) facts: Vec<Fact>,
     pub(crate) covers: Vec<Cover>,
@@ -134,6 +138,9 @@ impl World {
     pub(crate) fn take(&mut self, transition: &Transition) -> bool {
         let planned = self.graph.plan(transition);
         let taken = planned.is_ok();
+        if planned.as_ref().is_ok_and(|plan| !plan.records.is_empty()) {
+            self.rectangles.take(transition);
+        }
         self.graph.install_plan_at(planned.unwrap_or_default(), self.recorded_until_ms);
         taken
     }
@@ -141,6 +148,11 @@ impl World {
     /// Forgets everything but what is stored; the record of `lost` cannot be read again, so that
     /// only its blocks tell of it.
     pub(crate) fn restart(&mut self, lost: Option<LineageId>) {
+        if let Some(lost) = lost {
+            let counted = self.facts.iter().filter(|fact| fact.lineage == lost);
+            let hours = counted.map(|fact| unix_hour(fact.start_ms));
+            self.rectangles.lose(lost, hours.clone().min().zip(hours.max()));
+        }
         let stored = |record: &LineageRecord| {
             lineage_record::decode(&lineage_record::encode(record)).unwrap()
         };

@@ -78,6 +78,10 @@ pub(crate) enum Job {
         group: GroupId,
         sweep: Sweep,
     },
+    /// Take nothing more, so that the last checkpoint holds all that was acknowledged.
+    Close {
+        reply: oneshot::Sender<()>,
+    },
     Stop {
         reply: oneshot::Sender<()>,
     },
@@ -111,6 +115,8 @@ pub(crate) struct Ingest {
     /// In the WAL, but its commit failed: nothing of it was acknowledged. The WAL keeps the records
     /// and will write them again, so they take effect with the next commit that succeeds.
     pub(crate) limbo: Vec<Effect>,
+    /// Nothing more is taken.
+    pub(crate) is_closed: bool,
 }
 
 impl Ingest {
@@ -135,9 +141,15 @@ impl Ingest {
     fn handle(&mut self, job: Job) -> bool {
         match job {
             Job::Submit { source, sequence, entry, reply } => {
-                self.make_room();
                 let next = self.last_sequence(&source).saturating_add(1);
                 let sequence = sequence.unwrap_or(next);
+                if self.is_closed {
+                    let verdict = Verdict::Unavailable("this node is stopping".to_owned());
+                    // The asker may be gone.
+                    let _ = reply.send((sequence, verdict));
+                    return false;
+                }
+                self.make_room();
                 let (verdict, effect) = self.take(&source, sequence, &entry);
                 self.pending.push(Pending { reply, sequence, verdict, effect });
             }
@@ -154,6 +166,11 @@ impl Ingest {
                 self.release();
             }
             Job::Sweep { group, sweep } => self.sweep(group, sweep),
+            Job::Close { reply } => {
+                self.finish();
+                self.is_closed = true;
+                let _ = reply.send(());
+            }
             Job::Stop { reply } => {
                 self.finish();
                 self.release();

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use keyviz_codec::marks::Member;
 use keyviz_codec::{BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, WindowCover};
-use keyviz_lineage::{Bucket, Column, GroupId, LineageId, Row, SourceId, Window};
+use keyviz_lineage::{Bucket, Column, GroupId, LineageId, Row, SourceId, Window, id};
 
 /// What a stretch of the WAL adds to one group.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +91,9 @@ impl Memory {
             let blocks = delta.blocks.entry((*lineage, window.hour())).or_default();
             let entry = CellEntry { index, counts: row.counts, flags: row.flags };
             blocks.block_mut(window.step).add(&contributor, entry);
+            if id::is_unrecorded(*lineage) {
+                blocks.set_bounds(row.range.clone());
+            }
         }
         for bucket in column.buckets.iter().filter(|bucket| !skip(bucket.group)) {
             self.add_bucket(wal_sequence, source, window, bucket);

@@ -298,18 +298,27 @@ impl Recorder {
         if threads.is_empty() {
             return;
         }
+        // The ingest thread works off its queue and takes nothing more; the checkpoint thread persists
+        // once more and ends; then the ingest thread releases the WAL.
+        self.ask(|reply| Job::Close { reply });
         self.shared.checkpoint.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
         self.shared.checkpoint.changed.notify_all();
         let mut threads = threads.into_iter();
-        // The checkpoint thread persists once more and ends; then the ingest thread releases the WAL.
         let checkpoint = threads.next().map(JoinHandle::join);
-        let (reply, done) = oneshot::channel();
-        if self.jobs.send(Job::Stop { reply }).is_ok() {
-            let _ = futures::executor::block_on(done);
-        }
+        self.ask(|reply| Job::Stop { reply });
         let ingest = threads.next().map(JoinHandle::join);
         if matches!(checkpoint, Some(Err(_))) || matches!(ingest, Some(Err(_))) {
             tracing::error!("a recorder thread had panicked; what was acknowledged is in the WAL");
+        }
+    }
+}
+
+impl Recorder {
+    /// Waits until the ingest thread has done a job, or is gone.
+    fn ask(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) {
+        let (reply, done) = oneshot::channel();
+        if self.jobs.send(job(reply)).is_ok() {
+            let _ = futures::executor::block_on(done);
         }
     }
 }

@@ -113,6 +113,7 @@ pub(crate) fn recover(
         pending: Vec::new(),
         batch_bytes: 0,
         limbo: Vec::new(),
+        is_closed: false,
     };
     Ok(Recovered { ingest, clock_guard })
 }

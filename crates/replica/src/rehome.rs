@@ -63,7 +63,7 @@ impl Rehome {
             return Ok(record.id);
         }
         if !self.log.leads(row.group) {
-            return Ok(without_record(row));
+            return Ok(id::unrecorded_id(row.group, row.route, &row.range));
         }
         if let Some(record) = self.as_children_tell(row, window) {
             return self.restore(record);
@@ -133,14 +133,6 @@ fn record(row: &Row, id: LineageId, valid_from: Hlc, valid_to: Hlc) -> LineageRe
         cause: Cause::Backfill,
         version: 0,
     }
-}
-
-/// The id of a row's lineage where none may be drawn: the same on every node.
-fn without_record(row: &Row) -> LineageId {
-    let (start, end) = (row.range.start(), row.range.end());
-    let length = |key: &[u8]| (key.len() as u64).to_be_bytes();
-    let parts: [&[u8]; 5] = [&row.route.to_be_bytes(), &length(start), start, &length(end), end];
-    id::digest_id(&parts.concat())
 }
 
 #[cfg(test)]
