@@ -364,9 +364,7 @@ impl LineageGraph {
         }
         self.settle(slot);
         if !is_live {
-            for child in self.backfilled_from(slot) {
-                self.settle(child);
-            }
+            self.settle_backfilled(id);
         }
         if restored {
             // It has edges again, or at last.

@@ -18,14 +18,14 @@ impl Rectangles {
     /// A command that was taken for the first time.
     pub(crate) fn take(&mut self, command: &Transition) {
         match &command.change {
-            Change::Create { routes } => self.open(command, routes, vec![], Cause::Create),
+            Change::Create { routes } => self.open(command, routes, &[], Cause::Create),
             Change::Split { parent, children } => {
                 let from = self.close(command, &[*parent], None);
-                self.open(command, children, from, Cause::Split);
+                self.open(command, children, &from, Cause::Split);
             }
             Change::Merge { parents, survivor } => {
                 let from = self.close(command, parents, None);
-                self.open(command, std::slice::from_ref(survivor), from, Cause::Merge);
+                self.open(command, std::slice::from_ref(survivor), &from, Cause::Merge);
             }
             Change::MoveOut { route, to_group, to_route } => {
                 self.close(command, &[*route], Some((*to_group, *to_route)));
@@ -34,11 +34,16 @@ impl Rectangles {
                 self.close(command, &[*route], None);
             }
             Change::MoveIn { route, from } => {
-                self.open(command, std::slice::from_ref(route), vec![from.clone()], Cause::Move);
+                self.open(
+                    command,
+                    std::slice::from_ref(route),
+                    std::slice::from_ref(from),
+                    Cause::Move,
+                );
             }
             Change::Backfill { route } => {
                 let parent = self.best(command.group, &route.range);
-                self.open(command, std::slice::from_ref(route), parent, Cause::Backfill);
+                self.open(command, std::slice::from_ref(route), &parent, Cause::Backfill);
             }
             Change::Leader { .. } => {}
         }
@@ -72,11 +77,11 @@ impl Rectangles {
         &mut self,
         command: &Transition,
         routes: &[RouteSpec],
-        parents: Vec<ParentRef>,
+        parents: &[ParentRef],
         cause: Cause,
     ) {
         let valid_from =
-            if cause == Cause::Move { command.hlc } else { later(command.hlc, &parents) };
+            if cause == Cause::Move { command.hlc } else { later(command.hlc, parents) };
         let mut routes = routes.to_vec();
         routes.sort_by(|a, b| a.range.start().cmp(b.range.start()));
         for (nth, route) in (0..).zip(routes) {
@@ -87,7 +92,7 @@ impl Rectangles {
                 group: command.group,
                 valid_from,
                 valid_to: None,
-                parents: parents.clone(),
+                parents: parents.to_vec(),
                 successor: None,
                 proposal: command.proposal,
                 cause,

@@ -4,8 +4,8 @@
 //! parents' ends, so it is settled again when one of them closes or goes.
 
 use super::{LineageGraph, Slot};
-use crate::Hlc;
 use crate::record::{Cause, LineageRecord};
+use crate::{Hlc, LineageId};
 
 /// When a lineage owned its keys, Unix milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,10 +61,14 @@ impl LineageGraph {
         }
     }
 
-    /// The children whose life begins where a slot's ends.
-    pub(super) fn backfilled_from(&self, slot: Slot) -> Vec<Slot> {
-        let is_backfilled =
-            |&at: &Slot| self.record(at).is_some_and(|record| record.cause == Cause::Backfill);
-        self.children_of(slot).filter(is_backfilled).collect()
+    /// Settles the children whose life begins where that of `id` ends; also those that have no edge
+    /// to it.
+    pub(super) fn settle_backfilled(&mut self, id: LineageId) {
+        for child in self.children(id) {
+            let is_backfilled = self.get(child).is_some_and(|child| child.cause == Cause::Backfill);
+            if let Some(slot) = self.slot(child).filter(|_| is_backfilled) {
+                self.settle(slot);
+            }
+        }
     }
 }

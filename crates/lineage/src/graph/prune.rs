@@ -21,7 +21,7 @@ impl LineageGraph {
         let slot = self.slot(id)?;
         let record = self.slots.records.get_mut(slot as usize)?.take()?;
         let children = self.slots.children.get(slot as usize).cloned().unwrap_or_default();
-        self.leave_children(id, children.clone());
+        self.leave_children(id, children);
         self.by_id.shard_mut(&id).remove(&id);
         let route = (record.group, record.route);
         if let Some(slots) = self.by_route.shard_mut(&route).get_mut(&route) {
@@ -48,7 +48,7 @@ impl LineageGraph {
         self.strays.remove(&slot);
         self.recovered.remove(&slot);
         // A backfilled child owned its keys since its parent's end, of which nothing is known now.
-        children.iter().for_each(|&child| self.settle(child));
+        self.settle_backfilled(id);
         self.removed += 1;
         if self.removed > FEW && self.removed > self.slots.len() / 4 {
             self.renumber();
