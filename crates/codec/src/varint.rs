@@ -48,17 +48,10 @@ impl Writer {
             next = number.wrapping_add(1);
         }
     }
-
-    /// A length-prefixed part, so that a reader can skip it.
-    pub(crate) fn part(&mut self, write: impl FnOnce(&mut Writer)) {
-        let mut part = Writer::default();
-        write(&mut part);
-        self.prefixed(&part.bytes);
-    }
 }
 
 /// Takes values off the front of a slice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     what: &'static str,
@@ -94,6 +87,20 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.invalid("a varint beyond 64 bits"))
+    }
+
+    /// Takes so many integers off the front, to be read later.
+    pub(crate) fn skip_uints(&mut self, count: usize) -> Result<Reader<'a>, CodecError> {
+        let skipped = self.clone();
+        for _ in 0..count {
+            self.uint()?;
+        }
+        Ok(skipped)
+    }
+
+    /// Everything that is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(crate) fn int(&mut self) -> Result<i64, CodecError> {

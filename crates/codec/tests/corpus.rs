@@ -65,6 +65,17 @@ fn the_seeds_are_what_the_encoders_write() {
     assert!(stale.is_empty(), "run again with KEYVIZ_WRITE_SEEDS=1 and commit: {stale:?}");
 }
 
+/// What earlier versions stored is read as what it was.
+#[test]
+fn blocks_of_old_versions_are_still_read() {
+    for (name, expected) in [("v1-two-steps", hour_blocks()), ("v2-bucket", bucket_blocks())] {
+        let input = fs::read(corpus("hour_blocks").join(name)).unwrap();
+        assert_eq!(format!("v{}", input[0]), name[..2]);
+        let value = keyviz_codec::envelope::seal(input[0], &input[1..]);
+        assert_eq!(HourBlocks::decode(&value), Ok(expected));
+    }
+}
+
 fn seeds() -> Vec<Seed> {
     let mut seeds = vec![
         ("column_record", "idle", column_record::encode(&source(1), 1, &column(0))),
@@ -73,8 +84,9 @@ fn seeds() -> Vec<Seed> {
         ("column_record", "skip", column_record::encode_skip(&source(3), u64::MAX)),
         ("coverage", "two-sources", unsealed(coverage().encode())),
         ("envelope", "sealed", keyviz_codec::envelope::seal(1, b"payload")),
-        ("hour_blocks", "two-steps", unsealed(hour_blocks().encode())),
-        ("hour_blocks", "bucket", unsealed(bucket_blocks().encode())),
+        ("hour_blocks", "v3-two-steps", unsealed(hour_blocks().encode())),
+        ("hour_blocks", "v3-bucket", unsealed(bucket_blocks().encode())),
+        ("hour_blocks", "v3-busy", unsealed(busy_blocks().encode())),
         ("bucket_index", "two-buckets", unsealed(bucket_index().encode())),
         ("lineage_record", "created", unsealed(lineage_record::encode(&created()))),
         ("lineage_record", "merged", unsealed(lineage_record::encode(&merged()))),
@@ -178,6 +190,22 @@ fn hour_blocks() -> HourBlocks {
     let who = Contributor { node: "a".into(), group: 0, term: 0 };
     let entry = CellEntry { index: 3_599, ..CellEntry::default() };
     hour.block_mut(Step::from_ms(1_000).unwrap()).add(&who, entry);
+    hour
+}
+
+/// One contributor: every coding of a column, an escape, cells without reads, flags.
+fn busy_blocks() -> HourBlocks {
+    let mut hour = HourBlocks::default();
+    for index in (0..60).filter(|index| index % 7 != 3) {
+        let noise = u64::from(index) * 2_654_435_761 % 64;
+        let reads = if index == 20 { 1 << 30 } else { noise / 9 };
+        let writes = 1_000 + noise % 32;
+        let counts =
+            Counts { reads, writes, read_bytes: reads * 70, write_bytes: writes * 300 + noise };
+        let who = Contributor { node: "node-1".into(), group: 0, term: 7 };
+        let flags = Flags(u16::from(index > 50));
+        hour.block_mut(Step::MINUTE).add(&who, CellEntry { index, counts, flags });
+    }
     hour
 }
 

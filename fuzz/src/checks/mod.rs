@@ -10,8 +10,9 @@ pub mod key_range;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::{
-    BucketIndex, Coverage, HourBlocks, Key, column_record, envelope, lineage_record,
+    BucketIndex, Coverage, HourBlocks, Key, SeriesReader, column_record, envelope, lineage_record,
 };
+use keyviz_lineage::Series;
 use keyviz_lineage::column::{Column, SourceId};
 
 /// Panics if something does not hold.
@@ -93,14 +94,38 @@ pub fn envelope(input: &[u8]) {
 pub fn hour_blocks(input: &[u8]) {
     let Some(value) = sealed(input) else { return };
     let bounds = HourBlocks::decode_bounds(&value);
-    let Ok(mut hour) = HourBlocks::decode(&value) else { return };
+    let Ok(mut hour) = HourBlocks::decode(&value) else {
+        // A series may be read that others spoil, or refused.
+        let mut reader = SeriesReader::default();
+        Series::ALL.into_iter().for_each(|series| drop(reader.read(&value, series)));
+        return;
+    };
     assert_eq!(bounds, Ok(hour.bounds().cloned()));
+    same_series(&hour, &value);
     assert_eq!(HourBlocks::decode(&hour.encode()).as_ref(), Ok(&hour));
     hour.merge(&hour.clone());
-    assert_eq!(HourBlocks::decode(&hour.encode()).as_ref(), Ok(&hour));
+    let again = hour.encode();
+    assert_eq!(HourBlocks::decode(&again).as_ref(), Ok(&hour));
+    same_series(&hour, &again);
     for block in hour.blocks() {
         let columns = block.step().columns_per_hour();
         assert!(block.cells().keys().all(|&index| usize::from(index) < columns), "B3");
+    }
+}
+
+/// S1: a series that is read by itself is that of the merged cells.
+fn same_series(hour: &HourBlocks, value: &[u8]) {
+    let mut reader = SeriesReader::default();
+    for series in Series::ALL {
+        let found = reader.read(value, series);
+        let found = found.unwrap_or_else(|error| panic!("S1: {error}")); // invariant: it was decoded
+        assert_eq!(found.len(), hour.blocks().len());
+        for (column, block) in found.zip(hour.blocks()) {
+            assert_eq!(column.step, block.step());
+            let cells = block.cells().into_iter();
+            let cells = cells.map(|(at, cell)| (at, cell.counts.get(series), cell.flags));
+            assert!(column.cells().eq(cells), "S1: {series:?}");
+        }
     }
 }
 

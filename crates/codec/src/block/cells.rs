@@ -1,0 +1,262 @@
+//! One contributor's cells in a block of version 3: which windows, flags, and four columns that are
+//! read one by one.
+//!
+//! ```text
+//! shape:     form of the windows in bits 0..1 | 2: flags | 3: some count is 2^64 - 1 |
+//!            4: every cell has reads | 5: every cell has writes                           byte
+//! windows:   as [`crate::presence`], so many places as the hour has windows
+//! flags:     as [`crate::presence`], only with bit 2
+//! heads:     reads | writes | mean read, read bytes | mean write, write bytes    as [`crate::column`]
+//! bits:      of the same four columns, one behind the other; the last byte is filled up with zeros
+//! ```
+//!
+//! With a mean (a varint) of 0, bytes are a plain column. Otherwise they are a signed one of what is
+//! left of them without count x mean, and only of cells with a count: the others have no bytes.
+//! Invariants: bits 3 to 5 say what is so (C1), which only a decoder of everything checks.
+//! Proof: `block_test.rs`, `series_reader_test.rs`.
+
+use keyviz_lineage::{Counts, Flags, Series};
+
+use super::CellEntry;
+use crate::CodecError;
+use crate::bits::{self, BitWriter};
+use crate::column::{self, Column, Fold, Kind, Plan};
+use crate::presence;
+use crate::varint::{Reader, Writer};
+
+const FLAGGED: u8 = 1 << 2;
+const TOPPED: u8 = 1 << 3;
+/// Every cell has reads; one bit up, writes.
+const COUNTED: u8 = 1 << 4;
+const KNOWN: u8 = presence::FORM_MASK | FLAGGED | TOPPED | COUNTED | COUNTED << 1;
+
+/// The columns of one contributor, one value a cell, by [`Series::ALL`].
+pub(super) type Values = [Vec<u64>; 4];
+
+/// Room to encode in.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    values: Values,
+    residuals: [Vec<u64>; 2],
+    sorted: Vec<u64>,
+}
+
+impl Encoder {
+    pub(super) fn write(
+        &mut self,
+        cells: &[CellEntry],
+        places: usize,
+        fold: Fold,
+        out: &mut Writer,
+    ) {
+        for (series, values) in Series::ALL.into_iter().zip(&mut self.values) {
+            values.clear();
+            values.extend(cells.iter().map(|entry| entry.counts.get(series)));
+        }
+        let taken: Vec<u16> = cells.iter().map(|entry| entry.index).collect();
+        let mut windows = Writer::default();
+        let mut shape = presence::write(&taken, places, &mut windows);
+        shape |= self.truths();
+        if cells.iter().any(|entry| !entry.flags.is_none()) {
+            shape |= FLAGGED;
+            presence::write_flags(cells.iter().map(|entry| entry.flags), &mut windows);
+        }
+        out.raw(&[shape]);
+        out.raw(&windows.bytes);
+        let mut bits = BitWriter::default();
+        for values in &self.values[..2] {
+            let plan = column::plan(values, Kind::Plain, fold, &mut self.sorted);
+            plan.write_head(values, out);
+            plan.write_bits(values, &mut bits);
+        }
+        for side in 0..2 {
+            let (mean, plan) = self.plan_bytes(side, fold);
+            let numbers = if mean == 0 { &self.values[2 + side] } else { &self.residuals[side] };
+            out.uint(mean);
+            plan.write_head(numbers, out);
+            plan.write_bits(numbers, &mut bits);
+        }
+        out.raw(&bits.finish());
+    }
+
+    /// C1.
+    fn truths(&self) -> u8 {
+        let mut shape = 0;
+        if self.values.iter().flatten().any(|&value| value == u64::MAX) {
+            shape |= TOPPED;
+        }
+        for side in 0..2 {
+            if self.values[side].iter().all(|&count| count > 0) {
+                shape |= COUNTED << side;
+            }
+        }
+        shape
+    }
+
+    /// The cheaper of a plain column of bytes and one of what a mean size leaves of them.
+    fn plan_bytes(&mut self, side: usize, fold: Fold) -> (u64, Plan) {
+        let (counts, sizes) = (&self.values[side], &self.values[2 + side]);
+        let plain = column::plan(sizes, Kind::Plain, fold, &mut self.sorted);
+        let Some(mean) = mean_size(counts, sizes) else { return (0, plain) };
+        let residuals = &mut self.residuals[side];
+        residuals.clear();
+        let both = counts.iter().zip(sizes).filter(|&(&count, _)| count > 0);
+        residuals.extend(both.map(|(&n, &size)| size.wrapping_sub(n.wrapping_mul(mean))));
+        let signed = column::plan(residuals, Kind::Signed, fold, &mut self.sorted);
+        let mean_bits = 64 - u64::from(mean.leading_zeros());
+        if signed.cost() + mean_bits < plain.cost() { (mean, signed) } else { (0, plain) }
+    }
+}
+
+/// `None` where there is none, or where a cell has bytes without a count.
+fn mean_size(counts: &[u64], sizes: &[u64]) -> Option<u64> {
+    if counts.iter().zip(sizes).any(|(&count, &size)| count == 0 && size > 0) {
+        return None;
+    }
+    let sum = |values: &[u64]| values.iter().map(|&value| u128::from(value)).sum::<u128>();
+    let (count, size) = (sum(counts), sum(sizes));
+    let mean = (size + count / 2).checked_div(count)?;
+    u64::try_from(mean).ok().filter(|&mean| mean > 0)
+}
+
+/// One contributor's cells as they are stored: heads are parsed, bits are not.
+#[derive(Debug)]
+pub(super) struct Cells<'a> {
+    shape: u8,
+    count: usize,
+    columns: [Column<'a>; 4],
+    means: [u64; 2],
+    bits: &'a [u8],
+}
+
+impl<'a> Cells<'a> {
+    /// Parses what stands before the bits; fills `windows`, and `flags` if there are any.
+    pub(super) fn parse(
+        input: &mut Reader<'a>,
+        places: usize,
+        windows: &mut Vec<u16>,
+        flags: &mut Vec<Flags>,
+    ) -> Result<Self, CodecError> {
+        windows.clear();
+        flags.clear();
+        let [shape] = input.array()?;
+        if shape & !KNOWN != 0 {
+            return Err(input.invalid("an unknown shape"));
+        }
+        presence::read(shape, places, input, windows)?;
+        if shape & FLAGGED != 0 {
+            presence::read_flags(windows.len(), input, flags)?;
+            if flags.iter().all(|flags| flags.is_none()) {
+                return Err(input.invalid("flags that say nothing"));
+            }
+        }
+        let (reads, writes) =
+            (Column::parse(input, Kind::Plain)?, Column::parse(input, Kind::Plain)?);
+        let (read_mean, read_bytes) = parse_bytes(input)?;
+        let (write_mean, write_bytes) = parse_bytes(input)?;
+        Ok(Self {
+            shape,
+            count: windows.len(),
+            columns: [reads, writes, read_bytes, write_bytes],
+            means: [read_mean, write_mean],
+            bits: input.rest(),
+        })
+    }
+
+    /// Whether a count of some series is at its top.
+    pub(super) fn is_topped(&self) -> bool {
+        self.shape & TOPPED != 0
+    }
+
+    /// Reads one series into its place in `values`; others may be read because it needs them.
+    pub(super) fn read_one(&self, series: Series, values: &mut Values) -> Option<()> {
+        let wanted = series as usize;
+        let mut need = [false; 4];
+        need[wanted] = true;
+        for side in 0..2 {
+            // Bytes are coded against counts, or what is skipped is as long as counts say.
+            let is_needed = wanted == 2 + side || wanted > 2 + side && !self.is_counted(side);
+            need[side] |= is_needed && self.means[side] > 0;
+        }
+        self.read(need, wanted, values).map(|_| ())
+    }
+
+    /// Reads all four series, and returns how many bytes their bits take.
+    pub(super) fn read_all(&self, values: &mut Values) -> Option<usize> {
+        let end = self.read([true; 4], 3, values)?;
+        let topped = values.iter().flatten().any(|&value| value == u64::MAX);
+        let counted =
+            |side: usize| values[side].iter().all(|&count| count > 0) == self.is_counted(side);
+        let is_so = topped == self.is_topped() && counted(0) && counted(1);
+        (is_so && bits::is_filled_up(self.bits, end)).then(|| end.div_ceil(8))
+    }
+
+    fn is_counted(&self, side: usize) -> bool {
+        self.shape & COUNTED << side != 0
+    }
+
+    fn read(&self, need: [bool; 4], last: usize, values: &mut Values) -> Option<usize> {
+        let mut at = 0;
+        for series in 0..=last {
+            let (counts, rest) = values.split_at_mut(series.min(2));
+            let side = series.checked_sub(2).filter(|&side| self.means[side] > 0);
+            let coded = match side {
+                Some(side) if !self.is_counted(side) => {
+                    counts[side].iter().filter(|&&count| count > 0).count()
+                }
+                _ => self.count,
+            };
+            if !need[series] {
+                at = self.columns[series].skip(self.bits, at, coded)?;
+                continue;
+            }
+            let values = &mut rest[series - series.min(2)];
+            values.clear();
+            values.resize(coded, 0);
+            at = self.columns[series].read(self.bits, at, values)?;
+            if let Some(side) = side {
+                add_means(&counts[side], self.means[side], values);
+            }
+        }
+        Some(at)
+    }
+}
+
+fn parse_bytes<'a>(input: &mut Reader<'a>) -> Result<(u64, Column<'a>), CodecError> {
+    let mean = input.uint()?;
+    let kind = if mean == 0 { Kind::Plain } else { Kind::Signed };
+    Ok((mean, Column::parse(input, kind)?))
+}
+
+/// Makes sizes of what the mean left of them; cells without a count get 0.
+fn add_means(counts: &[u64], mean: u64, sizes: &mut Vec<u64>) {
+    if counts.len() == sizes.len() {
+        for (size, count) in sizes.iter_mut().zip(counts) {
+            *size = size.wrapping_add(count.wrapping_mul(mean));
+        }
+        return;
+    }
+    let mut coded = sizes.len();
+    sizes.resize(counts.len(), 0);
+    for (at, &count) in counts.iter().enumerate().rev() {
+        sizes[at] = if count > 0 && coded > 0 {
+            coded -= 1;
+            sizes[coded].wrapping_add(count.wrapping_mul(mean))
+        } else {
+            0
+        };
+    }
+}
+
+/// The cells that these columns make.
+pub(super) fn entries(windows: &[u16], flags: &[Flags], values: &Values) -> Vec<CellEntry> {
+    let [reads, writes, read_bytes, write_bytes] = values;
+    let columns = reads.iter().zip(writes).zip(read_bytes.iter().zip(write_bytes));
+    let cells = windows.iter().zip(columns).map(|(&index, ((&reads, &writes), sizes))| {
+        let counts = Counts { reads, writes, read_bytes: *sizes.0, write_bytes: *sizes.1 };
+        CellEntry { index, counts, flags: Flags::NONE }
+    });
+    let mut cells: Vec<CellEntry> = cells.collect();
+    cells.iter_mut().zip(flags).for_each(|(entry, &flags)| entry.flags = flags);
+    cells
+}

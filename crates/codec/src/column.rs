@@ -1,0 +1,333 @@
+//! One column of counts: split Rice codes around a base. What hour blocks and roll-ups are made of.
+//!
+//! A number is the base plus or minus something small. What is small is cut at bit `k`: the lower part
+//! is stored as it is, the upper part as that many zeros and a one. All lower parts come first, then
+//! all upper parts, so that both are read many at a time.
+//!
+//! ```text
+//! head:  k in bits 0..5 | coding in bits 6..7                                 byte
+//! coding 3 only: 2 x (how many escapes, at least 1), + 1 if around the base   varint
+//! base                                                                        varint, see below
+//! coding 3 only: the escapes                                                  varints
+//!
+//! bits:  n x (k bits)                     u & (2^k - 1)
+//!        n x (q zeros, a one)             q = min(u >> k, 16); with 16 the next escape is added to it
+//!
+//! | coding       | number                    | base, plain          | base, signed |
+//! | 0 same       | base; no bits             | as it is: min(it, 63) in place of k,    |
+//! |              |                           | with 63 the rest follows; signed zigzag |
+//! | 1 up         | base + u                  | base >> max(k - 2,0) | zigzag       |
+//! | 2 around     | base + zigzag^-1(u)       | base >> max(k - 2,0) | none: 0      |
+//! | 3            | as 1 or 2, with escapes   |                      |              |
+//! ```
+//!
+//! Sums are taken modulo 2^64, so that every u64 has a code; a signed column is one of differences.
+//! zigzag(x) is 2x, or -2x - 1 when x is negative.
+//! Invariants: what is written comes back (K1); the coding is the cheapest of those that were looked at,
+//! never dearer than 9.3 bytes a number and the head (K2).
+//! Must not: know what the numbers count, or how many there are (the owner says).
+//! Proof: `column_test.rs`.
+
+use crate::CodecError;
+use crate::bits::{self, BitWriter};
+use crate::varint::{Reader, Writer};
+
+/// The highest upper part that is written as zeros: from here on it is an escape.
+const ESCAPE: u64 = 16;
+const ESCAPED: u8 = 3;
+/// The head of equal numbers that are not in it.
+const SAME_LONG: u64 = 63;
+
+/// How `u` becomes a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Same,
+    Up,
+    Around,
+}
+
+/// Whether numbers are counts, or differences that may be negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Plain,
+    Signed,
+}
+
+/// Whether a column of equal numbers may be written without any bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fold {
+    Yes,
+    No,
+}
+
+fn zigzag(value: u64) -> u64 {
+    value << 1 ^ ((value as i64) >> 63) as u64
+}
+
+fn unzigzag(value: u64) -> u64 {
+    value >> 1 ^ (value & 1).wrapping_neg()
+}
+
+/// How many low bits of a base are left out.
+fn base_shift(k: u32) -> u32 {
+    k.saturating_sub(2)
+}
+
+/// A column as it is going to be written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    coding: Coding,
+    kind: Kind,
+    k: u32,
+    base: u64,
+    escapes: usize,
+    /// Bits, the head's included.
+    cost: u64,
+}
+
+impl Plan {
+    fn u(&self, number: u64) -> u64 {
+        let apart = number.wrapping_sub(self.base);
+        if self.coding == Coding::Around { zigzag(apart) } else { apart }
+    }
+
+    /// The base as it is written.
+    fn said(&self) -> u64 {
+        match self.kind {
+            Kind::Plain => self.base >> base_shift(self.k),
+            Kind::Signed => zigzag(self.base),
+        }
+    }
+
+    fn is_baseless(&self) -> bool {
+        (self.kind, self.coding) == (Kind::Signed, Coding::Around)
+    }
+
+    /// Bits that it takes.
+    pub(crate) fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// The head, the base and the escapes.
+    pub(crate) fn write_head(&self, numbers: &[u64], out: &mut Writer) {
+        let coding = match self.coding {
+            Coding::Same => return write_same(self.said(), out),
+            _ if self.escapes > 0 => ESCAPED,
+            Coding::Up => 1,
+            Coding::Around => 2,
+        };
+        out.raw(&[coding << 6 | self.k as u8]);
+        if self.escapes > 0 {
+            out.uint((self.escapes as u64) << 1 | u64::from(self.coding == Coding::Around));
+        }
+        if !self.is_baseless() {
+            out.uint(self.said());
+        }
+        if self.escapes > 0 {
+            let upper = numbers.iter().map(|&number| self.u(number) >> self.k);
+            upper.filter(|&q| q >= ESCAPE).for_each(|q| out.uint(q - ESCAPE));
+        }
+    }
+
+    /// The bits.
+    pub(crate) fn write_bits(&self, numbers: &[u64], out: &mut BitWriter) {
+        if self.coding == Coding::Same {
+            return;
+        }
+        let mask = (1u64 << self.k) - 1;
+        numbers.iter().for_each(|&number| out.put(self.u(number) & mask, self.k));
+        let upper = numbers.iter().map(|&number| self.u(number) >> self.k);
+        upper.for_each(|q| out.gap(q.min(ESCAPE) as u32));
+    }
+}
+
+/// The head of equal numbers, with the number in it.
+fn write_same(said: u64, out: &mut Writer) {
+    out.raw(&[said.min(SAME_LONG) as u8]);
+    if let Some(rest) = said.checked_sub(SAME_LONG) {
+        out.uint(rest);
+    }
+}
+
+fn varint_bits(value: u64) -> u64 {
+    u64::from((64 - (value | 1).leading_zeros()).div_ceil(7)) * 8
+}
+
+/// Looks for the cheapest coding. `sorted` is room to work in.
+pub(crate) fn plan(numbers: &[u64], kind: Kind, fold: Fold, sorted: &mut Vec<u64>) -> Plan {
+    // Differences sort as signed numbers.
+    let turn = if kind == Kind::Signed { 1 << 63 } else { 0 };
+    sorted.clear();
+    sorted.extend(numbers.iter().map(|&number| number ^ turn));
+    let Some(&first) = sorted.first() else {
+        return Plan { coding: Coding::Same, kind, k: 0, base: 0, escapes: 0, cost: 8 };
+    };
+    let (low, high) = sorted.iter().fold((first, first), |(l, h), &n| (l.min(n), h.max(n)));
+    if low == high && fold == Fold::Yes {
+        let mut same =
+            Plan { coding: Coding::Same, kind, k: 0, base: low ^ turn, escapes: 0, cost: 8 };
+        same.cost += same.said().checked_sub(SAME_LONG).map_or(0, varint_bits);
+        return same;
+    }
+    let half = sorted.len() / 2;
+    let middle = *sorted.select_nth_unstable(half).1 ^ turn;
+    let middle = if kind == Kind::Signed { 0 } else { middle };
+    let up = cheapest(numbers, kind, Coding::Up, low ^ turn);
+    let around = cheapest(numbers, kind, Coding::Around, middle);
+    if up.cost <= around.cost { up } else { around }
+}
+
+/// The best `k` for one coding, looked for where half of all `u` are below `2^k`.
+fn cheapest(numbers: &[u64], kind: Kind, coding: Coding, base: u64) -> Plan {
+    let mut plan = Plan { coding, kind, k: 0, base, escapes: 0, cost: u64::MAX };
+    let mut lengths = [0usize; 65];
+    numbers.iter().for_each(|&n| lengths[64 - plan.u(n).leading_zeros() as usize] += 1);
+    let mut seen = 0;
+    let half = lengths.iter().position(|&count| {
+        seen += count;
+        seen * 2 >= numbers.len()
+    });
+    let half = half.unwrap_or(0).min(63) as u32;
+    let mut best = plan;
+    for k in half.saturating_sub(2)..=half {
+        plan.k = k;
+        if kind == Kind::Plain {
+            plan.base = base >> base_shift(k) << base_shift(k);
+        }
+        measure(&mut plan, numbers);
+        if plan.cost < best.cost {
+            best = plan;
+        }
+    }
+    best
+}
+
+fn measure(plan: &mut Plan, numbers: &[u64]) {
+    let (mut sum, mut all) = (0, 0);
+    for &number in numbers {
+        let q = plan.u(number) >> plan.k;
+        sum += q.min(ESCAPE);
+        all |= q;
+    }
+    let base = if plan.is_baseless() { 0 } else { varint_bits(plan.said()) };
+    plan.cost = 8 + base + numbers.len() as u64 * u64::from(plan.k + 1) + sum;
+    plan.escapes = 0;
+    if all >= ESCAPE {
+        let (mut escapes, mut cost) = (0, 0);
+        let upper = numbers.iter().map(|&number| plan.u(number) >> plan.k);
+        for q in upper.filter(|&q| q >= ESCAPE) {
+            escapes += 1;
+            cost += varint_bits(q - ESCAPE);
+        }
+        plan.escapes = escapes;
+        plan.cost += cost + varint_bits((escapes as u64) << 1);
+    }
+}
+
+/// The head of a stored column.
+#[derive(Debug)]
+pub(crate) struct Column<'a> {
+    coding: Coding,
+    k: u32,
+    base: u64,
+    escapes: usize,
+    escaped: Reader<'a>,
+}
+
+impl<'a> Column<'a> {
+    /// Takes a head off the front.
+    pub(crate) fn parse(input: &mut Reader<'a>, kind: Kind) -> Result<Self, CodecError> {
+        let [head] = input.array()?;
+        let (k, mut escapes) = (u32::from(head & 63), 0);
+        let coding = match head >> 6 {
+            0 => return Self::parse_same(u64::from(head), input, kind),
+            1 => Coding::Up,
+            2 => Coding::Around,
+            _ => {
+                let said = input.uint()?;
+                escapes = usize::try_from(said >> 1).unwrap_or(usize::MAX);
+                if said & 1 == 0 { Coding::Up } else { Coding::Around }
+            }
+        };
+        if (head >> 6 == ESCAPED) != (escapes > 0) {
+            return Err(input.invalid("a column with no escape that says it has"));
+        }
+        let base = match (kind, coding) {
+            (Kind::Signed, Coding::Around) => 0,
+            (Kind::Signed, _) => unzigzag(input.uint()?),
+            (Kind::Plain, _) => {
+                let (said, shift) = (input.uint()?, base_shift(k));
+                if said > u64::MAX >> shift {
+                    return Err(input.invalid("a base beyond 64 bits"));
+                }
+                said << shift
+            }
+        };
+        let escaped = input.skip_uints(escapes)?;
+        Ok(Self { coding, k, base, escapes, escaped })
+    }
+
+    fn parse_same(head: u64, input: &mut Reader<'a>, kind: Kind) -> Result<Self, CodecError> {
+        let rest = if head == SAME_LONG { input.uint()? } else { 0 };
+        let said = head.checked_add(rest);
+        let said = said.ok_or_else(|| input.invalid("a number beyond 64 bits"))?;
+        let base = if kind == Kind::Signed { unzigzag(said) } else { said };
+        Ok(Self { coding: Coding::Same, k: 0, base, escapes: 0, escaped: input.skip_uints(0)? })
+    }
+
+    /// Where the bits of `count` numbers end that begin at `start`.
+    pub(crate) fn skip(&self, bytes: &[u8], start: usize, count: usize) -> Option<usize> {
+        if self.coding == Coding::Same {
+            return Some(start);
+        }
+        bits::skip_gaps(bytes, self.upper_start(start, count), count)
+    }
+
+    fn upper_start(&self, start: usize, count: usize) -> usize {
+        // At most 3,600 numbers of 63 bits.
+        start + count * self.k as usize
+    }
+
+    /// Fills `numbers` and returns where their bits end; `None` if they do not add up.
+    pub(crate) fn read(&self, bytes: &[u8], start: usize, numbers: &mut [u64]) -> Option<usize> {
+        if self.coding == Coding::Same {
+            numbers.fill(self.base);
+            return Some(start);
+        }
+        let end = bits::read_gaps(bytes, self.upper_start(start, numbers.len()), numbers)?;
+        let all = numbers.iter().fold(0, |all, &q| all | q);
+        if all >= ESCAPE || self.escapes > 0 || self.k > 59 {
+            self.patch(numbers)?;
+        }
+        let (k, base) = (self.k, self.base);
+        if self.coding == Coding::Around {
+            let number = |q: u64, low| base.wrapping_add(unzigzag(q << k | low));
+            bits::with_bits(bytes, start, k, numbers, number);
+        } else {
+            bits::with_bits(bytes, start, k, numbers, |q, low| base.wrapping_add(q << k | low));
+        }
+        Some(end)
+    }
+
+    /// Adds the escapes to the upper parts that ask for them.
+    #[cold]
+    fn patch(&self, numbers: &mut [u64]) -> Option<()> {
+        let (mut left, mut escaped) = (self.escapes, self.escaped.clone());
+        for q in numbers {
+            if *q == ESCAPE {
+                left = left.checked_sub(1)?;
+                *q = q.checked_add(escaped.uint().ok()?)?;
+            } else if *q > ESCAPE {
+                return None;
+            }
+            if *q > u64::MAX >> self.k {
+                return None;
+            }
+        }
+        (left == 0).then_some(())
+    }
+}
+
+#[cfg(test)]
+#[path = "column_test.rs"]
+mod column_test;
