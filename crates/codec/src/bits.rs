@@ -59,31 +59,81 @@ fn last_word(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(chunk)
 }
 
-/// Fills `gaps` with how many zeros precede each of the next ones, and returns the position behind the
-/// last of them; `None` when there are not so many.
-pub(crate) fn read_gaps(bytes: &[u8], start: usize, gaps: &mut [u64]) -> Option<usize> {
-    let (mut base, mut next) = (start & !7, start);
-    let mut ones = word(bytes, start / 8) & (u64::MAX << (start % 8));
-    let mut rest = gaps;
-    loop {
-        let here = (ones.count_ones() as usize).min(rest.len());
-        let (now, later) = rest.split_at_mut(here);
-        for gap in now {
-            let at = base + ones.trailing_zeros() as usize;
-            *gap = (at - next) as u64;
-            next = at + 1;
-            ones &= ones - 1;
+/// What a byte of gaps holds.
+#[derive(Clone, Copy)]
+struct Ones {
+    /// The zeros before its first one, between that and the next, and so on, a byte each.
+    gaps: u64,
+    count: u8,
+    /// The zeros behind the last one.
+    after: u8,
+}
+
+const fn ones_of(byte: u8) -> Ones {
+    let (mut gaps, mut count, mut zeros, mut bit) = (0, 0, 0, 0);
+    while bit < 8 {
+        if byte >> bit & 1 == 1 {
+            gaps |= (zeros as u64) << (8 * count);
+            (count, zeros) = (count + 1, 0);
+        } else {
+            zeros += 1;
         }
-        rest = later;
-        if rest.is_empty() {
-            return Some(next);
-        }
-        base += 64;
-        if base >= bytes.len() * 8 {
-            return None;
-        }
-        ones = word(bytes, base / 8);
+        bit += 1;
     }
+    Ones { gaps, count, after: zeros }
+}
+
+static ONES: [Ones; 256] = {
+    let mut table = [Ones { gaps: 0, count: 0, after: 0 }; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = ones_of(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
+/// Room for gaps behind the last one.
+const SPARE: usize = 8;
+/// The longest gap that is told from longer ones.
+const LONGEST: u64 = 240;
+
+/// Fills the first `count` of `gaps` with how many zeros (240 and more may be less) precede each of the
+/// next ones, and returns the position behind the last of them; `None` when there are not so many.
+///
+/// A byte at a time: what stands in it is looked up, written whole, and overwritten by the next.
+pub(crate) fn read_gaps(
+    bytes: &[u8],
+    start: usize,
+    count: usize,
+    gaps: &mut Vec<u8>,
+) -> Option<usize> {
+    if gaps.len() < count + SPARE {
+        gaps.resize(count + SPARE, 0);
+    }
+    if count == 0 {
+        return Some(start);
+    }
+    let (mut done, mut before, mut mask) = (0, (start as u64 % 8).wrapping_neg(), 0xFF << (start % 8));
+    for (at, byte) in bytes.iter().enumerate().skip(start / 8) {
+        let byte = byte & mask as u8;
+        let ones = ONES[usize::from(byte)];
+        let found = ones.gaps.wrapping_add(before);
+        gaps.get_mut(done..done + SPARE)?.copy_from_slice(&found.to_le_bytes());
+        before = if byte == 0 { before.wrapping_add(8) } else { u64::from(ones.after) };
+        if before > LONGEST && before < 1 << 32 {
+            before = LONGEST;
+        }
+        mask = 0xFF;
+        done += usize::from(ones.count);
+        if done >= count {
+            // The last of them, counted from the other end of the byte.
+            let mut last = byte;
+            (0..done - count).for_each(|_| last ^= 0x80 >> last.leading_zeros());
+            return Some(at * 8 + 8 - last.leading_zeros() as usize);
+        }
+    }
+    None
 }
 
 /// The position behind the `count`-th one from `start` on; `None` when there are not so many.
@@ -108,32 +158,70 @@ pub(crate) fn skip_gaps(bytes: &[u8], start: usize, mut count: usize) -> Option<
     }
 }
 
-/// Makes every number of `numbers` from itself and the next `width` (at most 63) bits.
-#[inline]
-pub(crate) fn with_bits(
+/// Makes numbers of their upper parts and the next `width` (at most 63) bits each.
+pub(crate) fn append_bits(
     bytes: &[u8],
     start: usize,
     width: u32,
+    uppers: &[u8],
     numbers: &mut [u64],
-    make: impl Fn(u64, u64) -> u64,
+) {
+    // The shifts of a width that is known when this is compiled are constants.
+    macro_rules! by_width {
+        ($($known:literal)*) => {
+            match width {
+                $($known => append_eights::<$known>(bytes, start, uppers, numbers),)*
+                _ => append_one_by_one(bytes, start, width, uppers, numbers),
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+}
+
+/// Eight numbers take `WIDTH` bytes.
+fn append_eights<const WIDTH: usize>(
+    bytes: &[u8],
+    start: usize,
+    uppers: &[u8],
+    numbers: &mut [u64],
+) {
+    let shift = start % 8;
+    let mut rest = bytes.get(start / 8..).unwrap_or_default();
+    let mut done = 0;
+    let (eights, _) = numbers.as_chunks_mut::<8>();
+    for (eight, uppers) in eights.iter_mut().zip(uppers.as_chunks::<8>().0) {
+        // The last of them begins in byte 7 x WIDTH / 8, and 8 bytes are read at once.
+        let Some(here) = rest.get(..7 * WIDTH / 8 + 8) else { break };
+        for at in 0..8 {
+            let mut word = [0; 8];
+            word.copy_from_slice(&here[at * WIDTH / 8..at * WIDTH / 8 + 8]);
+            let low = u64::from_le_bytes(word) >> shift >> (at * WIDTH % 8);
+            eight[at] = u64::from(uppers[at]) << WIDTH | low & ((1 << WIDTH) - 1);
+        }
+        rest = &rest[WIDTH..];
+        done += 8;
+    }
+    let start = start + done * WIDTH;
+    append_one_by_one(bytes, start, WIDTH as u32, &uppers[done..], &mut numbers[done..]);
+}
+
+fn append_one_by_one(
+    bytes: &[u8],
+    start: usize,
+    width: u32,
+    uppers: &[u8],
+    numbers: &mut [u64],
 ) {
     let mask = (1u64 << width) - 1;
-    if width == 0 {
-        numbers.iter_mut().for_each(|number| *number = make(*number, 0));
-    } else if width <= 57 {
-        let mut at = start;
-        for number in numbers {
-            *number = make(*number, word(bytes, at / 8) >> (at % 8) & mask);
-            at += width as usize;
+    let mut at = start;
+    for (number, &upper) in numbers.iter_mut().zip(uppers) {
+        let mut low = word(bytes, at / 8) >> (at % 8);
+        if width > 57 {
+            // It may reach into a ninth byte.
+            low |= word(bytes, at / 8 + 8) << 1 << (63 - at % 8);
         }
-    } else {
-        let mut at = start;
-        for number in numbers {
-            let above = u128::from(word(bytes, at / 8 + 8)) << 64;
-            let both = (above | u128::from(word(bytes, at / 8))) >> (at % 8);
-            *number = make(*number, both as u64 & mask);
-            at += width as usize;
-        }
+        *number = u64::from(upper) << width | low & mask;
+        at += width as usize;
     }
 }
 

@@ -153,53 +153,81 @@ fn varint_bits(value: u64) -> u64 {
     u64::from((64 - (value | 1).leading_zeros()).div_ceil(7)) * 8
 }
 
-/// Looks for the cheapest coding. `sorted` is room to work in.
-pub(crate) fn plan(numbers: &[u64], kind: Kind, fold: Fold, sorted: &mut Vec<u64>) -> Plan {
+/// Room to look for a coding in.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    numbers: Vec<u64>,
+}
+
+/// Looks for the cheapest coding.
+pub(crate) fn plan(numbers: &[u64], kind: Kind, fold: Fold, room: &mut Room) -> Plan {
     // Differences sort as signed numbers.
     let turn = if kind == Kind::Signed { 1 << 63 } else { 0 };
-    sorted.clear();
-    sorted.extend(numbers.iter().map(|&number| number ^ turn));
-    let Some(&first) = sorted.first() else {
-        return Plan { coding: Coding::Same, kind, k: 0, base: 0, escapes: 0, cost: 8 };
-    };
-    let (low, high) = sorted.iter().fold((first, first), |(l, h), &n| (l.min(n), h.max(n)));
+    let empty = Plan { coding: Coding::Same, kind, k: 0, base: 0, escapes: 0, cost: 8 };
+    let Some(&first) = numbers.first() else { return empty };
+    let (mut low, mut high) = (first ^ turn, first ^ turn);
+    for number in numbers.iter().map(|&number| number ^ turn) {
+        (low, high) = (low.min(number), high.max(number));
+    }
     if low == high && fold == Fold::Yes {
-        let mut same =
-            Plan { coding: Coding::Same, kind, k: 0, base: low ^ turn, escapes: 0, cost: 8 };
+        let mut same = Plan { base: first, ..empty };
         same.cost += same.said().checked_sub(SAME_LONG).map_or(0, varint_bits);
         return same;
     }
-    let half = sorted.len() / 2;
-    let middle = *sorted.select_nth_unstable(half).1 ^ turn;
-    let middle = if kind == Kind::Signed { 0 } else { middle };
-    let up = cheapest(numbers, kind, Coding::Up, low ^ turn);
-    let around = cheapest(numbers, kind, Coding::Around, middle);
+    let mut middle = 0;
+    if kind == Kind::Plain {
+        room.numbers.clear();
+        room.numbers.extend_from_slice(numbers);
+        middle = *room.numbers.select_nth_unstable(numbers.len() / 2).1;
+    }
+    let up = cheapest(numbers, Plan { coding: Coding::Up, base: low ^ turn, ..empty }, room);
+    let around = cheapest(numbers, Plan { coding: Coding::Around, base: middle, ..empty }, room);
     if up.cost <= around.cost { up } else { around }
 }
 
-/// The best `k` for one coding, looked for where half of all `u` are below `2^k`.
-fn cheapest(numbers: &[u64], kind: Kind, coding: Coding, base: u64) -> Plan {
-    let mut plan = Plan { coding, kind, k: 0, base, escapes: 0, cost: u64::MAX };
-    let mut lengths = [0usize; 65];
-    numbers.iter().for_each(|&n| lengths[64 - plan.u(n).leading_zeros() as usize] += 1);
-    let mut seen = 0;
-    let half = lengths.iter().position(|&count| {
-        seen += count;
-        seen * 2 >= numbers.len()
-    });
-    let half = half.unwrap_or(0).min(63) as u32;
-    let mut best = plan;
-    for k in half.saturating_sub(2)..=half {
-        plan.k = k;
-        if kind == Kind::Plain {
-            plan.base = base >> base_shift(k) << base_shift(k);
-        }
-        measure(&mut plan, numbers);
-        if plan.cost < best.cost {
-            best = plan;
-        }
+/// The best `k` for one coding: looked for downwards from where the mean of all `u` has it, because
+/// what is far out only makes the mean larger.
+fn cheapest(numbers: &[u64], mut plan: Plan, room: &mut Room) -> Plan {
+    let us = &mut room.numbers;
+    us.clear();
+    us.extend(numbers.iter().map(|&number| plan.u(number)));
+    let scale = us.iter().fold(0, |all, &u| all | u);
+    let shift = 16u32.saturating_sub(scale.leading_zeros());
+    // At most 2^16 numbers below 2^48 each.
+    let mean = us.iter().map(|&u| u >> shift).sum::<u64>() / us.len() as u64;
+    let mut k = (shift + (mean * 11 / 16).checked_ilog2().unwrap_or(0)).min(63);
+    let mut cost = rice_bits(us, k);
+    let above = if k < 63 { rice_bits(us, k + 1) } else { u64::MAX };
+    if above < cost {
+        (k, cost) = (k + 1, above);
     }
-    best
+    while let Some(below) = k.checked_sub(1) {
+        let bits = rice_bits(us, below);
+        if bits >= cost {
+            break;
+        }
+        (k, cost) = (below, bits);
+    }
+    plan.k = k;
+    if plan.kind == Kind::Plain {
+        plan.base = plan.base >> base_shift(k) << base_shift(k);
+    }
+    measure(&mut plan, numbers);
+    plan
+}
+
+/// About how many bits they take.
+fn rice_bits(us: &[u64], k: u32) -> u64 {
+    let (mut sum, mut all) = (0u64, 0);
+    for &u in us {
+        sum = sum.wrapping_add(u >> k);
+        all |= u >> k;
+    }
+    if all >= ESCAPE {
+        let long = |q: u64| q.checked_sub(ESCAPE).map_or(q, |more| ESCAPE + varint_bits(more));
+        sum = us.iter().map(|&u| long(u >> k)).sum();
+    }
+    us.len() as u64 * u64::from(k + 1) + sum
 }
 
 fn measure(plan: &mut Plan, numbers: &[u64]) {
@@ -231,11 +259,13 @@ pub(crate) struct Column<'a> {
     k: u32,
     base: u64,
     escapes: usize,
-    escaped: Reader<'a>,
+    /// The escapes, and what follows them.
+    escaped: &'a [u8],
 }
 
 impl<'a> Column<'a> {
     /// Takes a head off the front.
+    #[inline]
     pub(crate) fn parse(input: &mut Reader<'a>, kind: Kind) -> Result<Self, CodecError> {
         let [head] = input.array()?;
         let (k, mut escapes) = (u32::from(head & 63), 0);
@@ -263,7 +293,8 @@ impl<'a> Column<'a> {
                 said << shift
             }
         };
-        let escaped = input.skip_uints(escapes)?;
+        let escaped = input.rest();
+        input.skip_uints(escapes)?;
         Ok(Self { coding, k, base, escapes, escaped })
     }
 
@@ -272,7 +303,7 @@ impl<'a> Column<'a> {
         let said = head.checked_add(rest);
         let said = said.ok_or_else(|| input.invalid("a number beyond 64 bits"))?;
         let base = if kind == Kind::Signed { unzigzag(said) } else { said };
-        Ok(Self { coding: Coding::Same, k: 0, base, escapes: 0, escaped: input.skip_uints(0)? })
+        Ok(Self { coding: Coding::Same, k: 0, base, escapes: 0, escaped: &[] })
     }
 
     /// Where the bits of `count` numbers end that begin at `start`.
@@ -288,41 +319,50 @@ impl<'a> Column<'a> {
         start + count * self.k as usize
     }
 
-    /// Fills `numbers` and returns where their bits end; `None` if they do not add up.
-    pub(crate) fn read(&self, bytes: &[u8], start: usize, numbers: &mut [u64]) -> Option<usize> {
+    /// Fills `numbers` and returns where their bits end; `None` if they do not add up. `gaps` is room to
+    /// work in.
+    pub(crate) fn read(
+        &self,
+        bytes: &[u8],
+        start: usize,
+        numbers: &mut [u64],
+        gaps: &mut Vec<u8>,
+    ) -> Option<usize> {
         if self.coding == Coding::Same {
             numbers.fill(self.base);
             return Some(start);
         }
-        let end = bits::read_gaps(bytes, self.upper_start(start, numbers.len()), numbers)?;
-        let all = numbers.iter().fold(0, |all, &q| all | q);
-        if all >= ESCAPE || self.escapes > 0 || self.k > 59 {
-            self.patch(numbers)?;
+        let upper_start = self.upper_start(start, numbers.len());
+        let end = bits::read_gaps(bytes, upper_start, numbers.len(), gaps)?;
+        let uppers = &gaps[..numbers.len()];
+        bits::append_bits(bytes, start, self.k, uppers, numbers);
+        let all = uppers.iter().fold(0, |all, &q| all | q);
+        if u64::from(all) >= ESCAPE || self.escapes > 0 || self.k > 59 {
+            self.patch(uppers, numbers)?;
         }
-        let (k, base) = (self.k, self.base);
+        let base = self.base;
         if self.coding == Coding::Around {
-            let number = |q: u64, low| base.wrapping_add(unzigzag(q << k | low));
-            bits::with_bits(bytes, start, k, numbers, number);
+            numbers.iter_mut().for_each(|u| *u = base.wrapping_add(unzigzag(*u)));
         } else {
-            bits::with_bits(bytes, start, k, numbers, |q, low| base.wrapping_add(q << k | low));
+            numbers.iter_mut().for_each(|u| *u = base.wrapping_add(*u));
         }
         Some(end)
     }
 
-    /// Adds the escapes to the upper parts that ask for them.
+    /// Adds the escapes to the numbers that ask for them.
     #[cold]
-    fn patch(&self, numbers: &mut [u64]) -> Option<()> {
-        let (mut left, mut escaped) = (self.escapes, self.escaped.clone());
-        for q in numbers {
-            if *q == ESCAPE {
+    fn patch(&self, uppers: &[u8], numbers: &mut [u64]) -> Option<()> {
+        let (mut left, mut escaped) = (self.escapes, Reader::new(self.escaped, "column"));
+        for (number, q) in numbers.iter_mut().zip(uppers.iter().map(|&q| u64::from(q))) {
+            let mut more = 0;
+            if q == ESCAPE {
                 left = left.checked_sub(1)?;
-                *q = q.checked_add(escaped.uint().ok()?)?;
-            } else if *q > ESCAPE {
+                more = escaped.uint().ok()?;
+            }
+            if q > ESCAPE || q.checked_add(more)? > u64::MAX >> self.k {
                 return None;
             }
-            if *q > u64::MAX >> self.k {
-                return None;
-            }
+            *number += more << self.k;
         }
         (left == 0).then_some(())
     }

@@ -4,7 +4,7 @@ use super::*;
 
 /// What a column writes: its head and its bits.
 fn written(numbers: &[u64], kind: Kind, fold: Fold) -> (Plan, Writer, Vec<u8>) {
-    let plan = plan(numbers, kind, fold, &mut Vec::new());
+    let plan = plan(numbers, kind, fold, &mut Room::default());
     let (mut head, mut bits) = (Writer::default(), BitWriter::default());
     plan.write_head(numbers, &mut head);
     plan.write_bits(numbers, &mut bits);
@@ -17,7 +17,7 @@ fn check(numbers: &[u64], kind: Kind, fold: Fold) -> u64 {
     let column = Column::parse(&mut input, kind).unwrap();
     input.end().unwrap();
     let mut found = vec![0; numbers.len()];
-    let end = column.read(&bits, 0, &mut found).unwrap();
+    let end = column.read(&bits, 0, &mut found, &mut Vec::new()).unwrap();
     assert_eq!(found, numbers, "K1: {plan:?}");
     assert_eq!(end.div_ceil(8), bits.len());
     assert_eq!(column.skip(&bits, 0, numbers.len()), Some(end));
@@ -70,7 +70,7 @@ fn what_no_encoder_writes_is_refused() {
     assert!(!head(&[0x7F, 8]), "the base does not fit");
     let read = |head: &[u8], bits: &[u8], count| {
         let column = Column::parse(&mut Reader::new(head, "column"), Kind::Plain).unwrap();
-        column.read(bits, 0, &mut vec![0; count])
+        column.read(bits, 0, &mut vec![0; count], &mut Vec::new())
     };
     assert_eq!(read(&[0x40, 0], &[0b11], 2), Some(2));
     assert_eq!(read(&[0x40, 0], &[0b11], 3), None, "cut short");

@@ -51,7 +51,7 @@ impl Writer {
 }
 
 /// Takes values off the front of a slice.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     what: &'static str,
@@ -70,7 +70,18 @@ impl<'a> Reader<'a> {
         CodecError::Invalid { what: self.what, field }
     }
 
+    #[inline]
     pub(crate) fn uint(&mut self) -> Result<u64, CodecError> {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_uint(),
+        }
+    }
+
+    fn long_uint(&mut self) -> Result<u64, CodecError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.rest.split_first().ok_or_else(|| self.truncated())?;
@@ -89,13 +100,9 @@ impl<'a> Reader<'a> {
         Err(self.invalid("a varint beyond 64 bits"))
     }
 
-    /// Takes so many integers off the front, to be read later.
-    pub(crate) fn skip_uints(&mut self, count: usize) -> Result<Reader<'a>, CodecError> {
-        let skipped = self.clone();
-        for _ in 0..count {
-            self.uint()?;
-        }
-        Ok(skipped)
+    /// Takes so many integers off the front.
+    pub(crate) fn skip_uints(&mut self, count: usize) -> Result<(), CodecError> {
+        (0..count).try_for_each(|_| self.uint().map(|_| ()))
     }
 
     /// Everything that is left.

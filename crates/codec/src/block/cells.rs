@@ -20,7 +20,7 @@ use keyviz_lineage::{Counts, Flags, Series};
 use super::CellEntry;
 use crate::CodecError;
 use crate::bits::{self, BitWriter};
-use crate::column::{self, Column, Fold, Kind, Plan};
+use crate::column::{self, Column, Fold, Kind, Plan, Room};
 use crate::presence;
 use crate::varint::{Reader, Writer};
 
@@ -30,15 +30,21 @@ const TOPPED: u8 = 1 << 3;
 const COUNTED: u8 = 1 << 4;
 const KNOWN: u8 = presence::FORM_MASK | FLAGGED | TOPPED | COUNTED | COUNTED << 1;
 
-/// The columns of one contributor, one value a cell, by [`Series::ALL`].
-pub(super) type Values = [Vec<u64>; 4];
+/// The columns of one contributor.
+#[derive(Debug, Default)]
+pub(super) struct Values {
+    /// One value a cell, by [`Series::ALL`].
+    pub(super) by_series: [Vec<u64>; 4],
+    /// Room to read in.
+    gaps: Vec<u8>,
+}
 
 /// Room to encode in.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
-    values: Values,
+    values: [Vec<u64>; 4],
     residuals: [Vec<u64>; 2],
-    sorted: Vec<u64>,
+    room: Room,
 }
 
 impl Encoder {
@@ -65,7 +71,7 @@ impl Encoder {
         out.raw(&windows.bytes);
         let mut bits = BitWriter::default();
         for values in &self.values[..2] {
-            let plan = column::plan(values, Kind::Plain, fold, &mut self.sorted);
+            let plan = column::plan(values, Kind::Plain, fold, &mut self.room);
             plan.write_head(values, out);
             plan.write_bits(values, &mut bits);
         }
@@ -93,19 +99,31 @@ impl Encoder {
         shape
     }
 
-    /// The cheaper of a plain column of bytes and one of what a mean size leaves of them.
+    /// A plain column of bytes, or one of what a mean size leaves of them: whichever spreads less.
     fn plan_bytes(&mut self, side: usize, fold: Fold) -> (u64, Plan) {
         let (counts, sizes) = (&self.values[side], &self.values[2 + side]);
-        let plain = column::plan(sizes, Kind::Plain, fold, &mut self.sorted);
-        let Some(mean) = mean_size(counts, sizes) else { return (0, plain) };
         let residuals = &mut self.residuals[side];
-        residuals.clear();
-        let both = counts.iter().zip(sizes).filter(|&(&count, _)| count > 0);
-        residuals.extend(both.map(|(&n, &size)| size.wrapping_sub(n.wrapping_mul(mean))));
-        let signed = column::plan(residuals, Kind::Signed, fold, &mut self.sorted);
-        let mean_bits = 64 - u64::from(mean.leading_zeros());
-        if signed.cost() + mean_bits < plain.cost() { (mean, signed) } else { (0, plain) }
+        if let Some(mean) = mean_size(counts, sizes) {
+            residuals.clear();
+            let both = counts.iter().zip(sizes).filter(|&(&count, _)| count > 0);
+            residuals.extend(both.map(|(&n, &size)| size.wrapping_sub(n.wrapping_mul(mean))));
+            if spread(residuals, 0) <= spread(sizes, mean_of(sizes)) {
+                return (mean, column::plan(residuals, Kind::Signed, fold, &mut self.room));
+            }
+        }
+        (0, column::plan(sizes, Kind::Plain, fold, &mut self.room))
     }
+}
+
+/// The sum of what lies between the numbers and their middle.
+fn spread(numbers: &[u64], middle: u64) -> u64 {
+    let apart = numbers.iter().map(|number| (number.wrapping_sub(middle) as i64).unsigned_abs());
+    apart.fold(0, u64::saturating_add)
+}
+
+fn mean_of(numbers: &[u64]) -> u64 {
+    let sum = numbers.iter().map(|&number| u128::from(number)).sum::<u128>();
+    sum.checked_div(numbers.len() as u128).unwrap_or(0) as u64
 }
 
 /// `None` where there is none, or where a cell has bytes without a count.
@@ -131,6 +149,7 @@ pub(super) struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     /// Parses what stands before the bits; fills `windows`, and `flags` if there are any.
+    #[inline]
     pub(super) fn parse(
         input: &mut Reader<'a>,
         places: usize,
@@ -184,6 +203,7 @@ impl<'a> Cells<'a> {
     /// Reads all four series, and returns how many bytes their bits take.
     pub(super) fn read_all(&self, values: &mut Values) -> Option<usize> {
         let end = self.read([true; 4], 3, values)?;
+        let values = &values.by_series;
         let topped = values.iter().flatten().any(|&value| value == u64::MAX);
         let counted =
             |side: usize| values[side].iter().all(|&count| count > 0) == self.is_counted(side);
@@ -198,7 +218,7 @@ impl<'a> Cells<'a> {
     fn read(&self, need: [bool; 4], last: usize, values: &mut Values) -> Option<usize> {
         let mut at = 0;
         for series in 0..=last {
-            let (counts, rest) = values.split_at_mut(series.min(2));
+            let (counts, rest) = values.by_series.split_at_mut(series.min(2));
             let side = series.checked_sub(2).filter(|&side| self.means[side] > 0);
             let coded = match side {
                 Some(side) if !self.is_counted(side) => {
@@ -210,18 +230,19 @@ impl<'a> Cells<'a> {
                 at = self.columns[series].skip(self.bits, at, coded)?;
                 continue;
             }
-            let values = &mut rest[series - series.min(2)];
-            values.clear();
-            values.resize(coded, 0);
-            at = self.columns[series].read(self.bits, at, values)?;
+            let column = &mut rest[series - series.min(2)];
+            column.clear();
+            column.resize(coded, 0);
+            at = self.columns[series].read(self.bits, at, column, &mut values.gaps)?;
             if let Some(side) = side {
-                add_means(&counts[side], self.means[side], values);
+                add_means(&counts[side], self.means[side], column);
             }
         }
         Some(at)
     }
 }
 
+#[inline]
 fn parse_bytes<'a>(input: &mut Reader<'a>) -> Result<(u64, Column<'a>), CodecError> {
     let mean = input.uint()?;
     let kind = if mean == 0 { Kind::Plain } else { Kind::Signed };
@@ -250,7 +271,7 @@ fn add_means(counts: &[u64], mean: u64, sizes: &mut Vec<u64>) {
 
 /// The cells that these columns make.
 pub(super) fn entries(windows: &[u16], flags: &[Flags], values: &Values) -> Vec<CellEntry> {
-    let [reads, writes, read_bytes, write_bytes] = values;
+    let [reads, writes, read_bytes, write_bytes] = &values.by_series;
     let columns = reads.iter().zip(writes).zip(read_bytes.iter().zip(write_bytes));
     let cells = windows.iter().zip(columns).map(|(&index, ((&reads, &writes), sizes))| {
         let counts = Counts { reads, writes, read_bytes: *sizes.0, write_bytes: *sizes.1 };

@@ -104,14 +104,14 @@ impl SeriesReader {
             // A count at its top flags its cell in every series.
             open.pass(&cells, values)?;
             self.flags.resize(self.windows.len(), Flags::NONE);
-            for column in values.iter() {
+            for column in &values.by_series {
                 let topped = self.flags.iter_mut().zip(column).filter(|(_, v)| **v == u64::MAX);
                 topped.for_each(|(flags, _)| *flags = flags.or(Flags::SATURATED));
             }
         } else {
             cells.read_one(series, values).ok_or_else(|| open.spoiled())?;
         }
-        std::mem::swap(&mut self.values, &mut values[series as usize]);
+        std::mem::swap(&mut self.values, &mut values.by_series[series as usize]);
         let (cells, flags) = (0..self.windows.len(), 0..self.flags.len());
         self.spans.push(Span { step, cells, flags });
         Ok(())
@@ -186,7 +186,7 @@ impl Merger {
 
     /// Adds reads and flags at once, and puts the writes aside.
     fn add(&mut self, writer: (GroupId, u64), part: &PartCells) {
-        let [reads, writes, read_bytes, write_bytes] = &part.values;
+        let [reads, writes, read_bytes, write_bytes] = &part.values.by_series;
         for (at, &window) in part.windows.iter().enumerate() {
             let (is_there, cell) = &mut self.cells[usize::from(window)];
             *is_there = true;

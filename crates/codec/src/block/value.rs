@@ -106,16 +106,18 @@ pub(super) struct Open<'a> {
     head: u8,
     steps_left: usize,
     last_step: Option<Step>,
-    contributors_left: usize,
+    /// Windows an hour.
+    places: usize,
     cells_left: usize,
-    node: &'a str,
+    node: &'a [u8],
     pub(super) bounds: Option<KeyRange>,
 }
 
 /// Who contributed, and where the cells are.
 #[derive(Debug)]
 pub(super) struct Part<'a> {
-    pub(super) node: &'a str,
+    /// Its name, which may not be UTF-8.
+    pub(super) node: &'a [u8],
     pub(super) group: u64,
     pub(super) term: u64,
     pub(super) cells: Cells<'a>,
@@ -136,9 +138,9 @@ impl<'a> Open<'a> {
             head,
             steps_left,
             last_step: None,
-            contributors_left: 0,
+            places: 0,
             cells_left,
-            node: "",
+            node: b"",
             bounds,
         })
     }
@@ -153,8 +155,12 @@ impl<'a> Open<'a> {
         let Some(left) = self.steps_left.checked_sub(1) else { return Ok(None) };
         let input = &mut self.input;
         let columns = input.uint()?;
-        let is_whole = columns > 0 && HOUR_MS.is_multiple_of(columns);
-        let step = if is_whole { Step::recordable_from_ms(HOUR_MS / columns).ok() } else { None };
+        let step = match columns {
+            60 => Some(Step::MINUTE),
+            0 => None,
+            _ if !HOUR_MS.is_multiple_of(columns) => None,
+            _ => Step::recordable_from_ms(HOUR_MS / columns).ok(),
+        };
         let step = step.ok_or_else(|| input.invalid("a step that cuts no hour"))?;
         if self.last_step.is_some_and(|last| last >= step) {
             return Err(input.invalid("steps out of order"));
@@ -163,12 +169,13 @@ impl<'a> Open<'a> {
         if self.head & ONE == 0 && self.last_step.is_none() && left == 0 && count == 1 {
             return Err(input.invalid("one contributor that is counted"));
         }
-        (self.steps_left, self.last_step, self.contributors_left) = (left, Some(step), count);
-        self.node = "";
+        (self.steps_left, self.last_step, self.places) = (left, Some(step), columns as usize);
+        self.node = b"";
         Ok(Some((step, count)))
     }
 
     /// The step's next contributor up to its bits; [`Open::pass`] them before the one behind.
+    #[inline]
     pub(super) fn next_part(
         &mut self,
         is_first: bool,
@@ -180,9 +187,7 @@ impl<'a> Open<'a> {
             0 if is_first => return Err(input.invalid("a node that was not named")),
             0 => {}
             length => {
-                let bytes = input.raw(usize::try_from(length - 1).unwrap_or(usize::MAX))?;
-                let node = std::str::from_utf8(bytes)
-                    .map_err(|_| input.invalid("text that is not UTF-8"))?;
+                let node = input.raw(usize::try_from(length - 1).unwrap_or(usize::MAX))?;
                 if !is_first && node <= self.node {
                     return Err(input.invalid("nodes out of order"));
                 }
@@ -191,7 +196,7 @@ impl<'a> Open<'a> {
         }
         let group = if self.head & WITH_GROUPS != 0 { input.uint()? } else { 0 };
         let term = input.uint()?;
-        let places = self.last_step.map_or(0, Step::columns_per_hour);
+        let places = self.places;
         let cells = Cells::parse(input, places, windows, flags)?;
         let left = self.cells_left.checked_sub(windows.len());
         self.cells_left = left.ok_or_else(|| input.invalid("more cells than bytes can hold"))?;
@@ -230,8 +235,10 @@ pub(super) fn decode(input: Reader<'_>) -> Result<HourBlocks, CodecError> {
             let part = open.next_part(last.is_none(), &mut windows, &mut flags)?;
             open.pass(&part.cells, &mut values)?;
             let node = match &last {
-                Some((node, ..)) if **node == *part.node => Arc::clone(node),
-                _ => Arc::from(part.node),
+                Some((node, ..)) if node.as_bytes() == part.node => Arc::clone(node),
+                _ => std::str::from_utf8(part.node)
+                    .map_err(|_| open.input.invalid("text that is not UTF-8"))?
+                    .into(),
             };
             let this = (Arc::clone(&node), part.group, part.term);
             if last.is_some_and(|last| last >= this) {
