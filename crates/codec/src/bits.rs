@@ -114,7 +114,8 @@ pub(crate) fn read_gaps(
     if count == 0 {
         return Some(start);
     }
-    let (mut done, mut before, mut mask) = (0, (start as u64 % 8).wrapping_neg(), 0xFF << (start % 8));
+    let (mut done, mut before, mut mask) =
+        (0, (start as u64 % 8).wrapping_neg(), 0xFF << (start % 8));
     for (at, byte) in bytes.iter().enumerate().skip(start / 8) {
         let byte = byte & mask as u8;
         let ones = ONES[usize::from(byte)];
@@ -205,13 +206,7 @@ fn append_eights<const WIDTH: usize>(
     append_one_by_one(bytes, start, WIDTH as u32, &uppers[done..], &mut numbers[done..]);
 }
 
-fn append_one_by_one(
-    bytes: &[u8],
-    start: usize,
-    width: u32,
-    uppers: &[u8],
-    numbers: &mut [u64],
-) {
+fn append_one_by_one(bytes: &[u8], start: usize, width: u32, uppers: &[u8], numbers: &mut [u64]) {
     let mask = (1u64 << width) - 1;
     let mut at = start;
     for (number, &upper) in numbers.iter_mut().zip(uppers) {

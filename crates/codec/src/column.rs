@@ -265,7 +265,7 @@ pub(crate) struct Column<'a> {
 
 impl<'a> Column<'a> {
     /// Takes a head off the front.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn parse(input: &mut Reader<'a>, kind: Kind) -> Result<Self, CodecError> {
         let [head] = input.array()?;
         let (k, mut escapes) = (u32::from(head & 63), 0);
@@ -294,7 +294,9 @@ impl<'a> Column<'a> {
             }
         };
         let escaped = input.rest();
-        input.skip_uints(escapes)?;
+        if escapes > 0 {
+            input.skip_uints(escapes)?;
+        }
         Ok(Self { coding, k, base, escapes, escaped })
     }
 
@@ -336,9 +338,12 @@ impl<'a> Column<'a> {
         let end = bits::read_gaps(bytes, upper_start, numbers.len(), gaps)?;
         let uppers = &gaps[..numbers.len()];
         bits::append_bits(bytes, start, self.k, uppers, numbers);
-        let all = uppers.iter().fold(0, |all, &q| all | q);
-        if u64::from(all) >= ESCAPE || self.escapes > 0 || self.k > 59 {
+        let most = u64::from(uppers.iter().fold(0, |most, &q| q.max(most)));
+        if most >= ESCAPE || self.escapes > 0 {
             self.patch(uppers, numbers)?;
+        }
+        if most > ESCAPE || most > u64::MAX >> self.k {
+            return None;
         }
         let base = self.base;
         if self.coding == Coding::Around {
@@ -350,16 +355,13 @@ impl<'a> Column<'a> {
     }
 
     /// Adds the escapes to the numbers that ask for them.
-    #[cold]
     fn patch(&self, uppers: &[u8], numbers: &mut [u64]) -> Option<()> {
         let (mut left, mut escaped) = (self.escapes, Reader::new(self.escaped, "column"));
-        for (number, q) in numbers.iter_mut().zip(uppers.iter().map(|&q| u64::from(q))) {
-            let mut more = 0;
-            if q == ESCAPE {
-                left = left.checked_sub(1)?;
-                more = escaped.uint().ok()?;
-            }
-            if q > ESCAPE || q.checked_add(more)? > u64::MAX >> self.k {
+        let asking = uppers.iter().zip(numbers).filter(|&(&q, _)| u64::from(q) == ESCAPE);
+        for (_, number) in asking {
+            left = left.checked_sub(1)?;
+            let more = escaped.uint().ok()?;
+            if more.checked_add(ESCAPE)? > u64::MAX >> self.k {
                 return None;
             }
             *number += more << self.k;

@@ -21,6 +21,7 @@ pub mod key_layout;
 pub mod lineage_record;
 pub mod marks;
 mod presence;
+pub mod rollup;
 mod varint;
 
 pub use block::{Block, CellEntry, Contributor, HourBlocks, SeriesColumn, SeriesReader};

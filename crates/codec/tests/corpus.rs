@@ -15,13 +15,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{self, Chunk, Entry, Tier};
 use keyviz_codec::{
     BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover, column_record,
     lineage_record,
 };
 use keyviz_lineage::{
-    Bucket, BucketPart, Cause, Column, Counts, Flags, Hlc, KeyRange, LineageRecord, Row, SourceId,
-    Step, Window,
+    Bucket, BucketPart, Cause, Column, Counts, Flags, Hlc, KeyRange, LineageRecord, Row, Series,
+    SourceId, Step, Window,
 };
 use uuid::Uuid;
 
@@ -87,6 +88,8 @@ fn seeds() -> Vec<Seed> {
         ("hour_blocks", "v3-two-steps", unsealed(hour_blocks().encode())),
         ("hour_blocks", "v3-bucket", unsealed(bucket_blocks().encode())),
         ("hour_blocks", "v3-busy", unsealed(busy_blocks().encode())),
+        ("rollup", "hour", unsealed(chunk(Tier::Hour).encode())),
+        ("rollup", "five-minutes", unsealed(chunk(Tier::FiveMinutes).encode())),
         ("bucket_index", "two-buckets", unsealed(bucket_index().encode())),
         ("lineage_record", "created", unsealed(lineage_record::encode(&created()))),
         ("lineage_record", "merged", unsealed(lineage_record::encode(&merged()))),
@@ -209,6 +212,17 @@ fn busy_blocks() -> HourBlocks {
     hour
 }
 
+fn chunk(tier: Tier) -> Chunk {
+    let mut chunk = Chunk::new(tier);
+    for (slot, hour) in [hour_blocks(), busy_blocks(), bucket_blocks()].iter().enumerate() {
+        let [_, writes, read_bytes, _] = rollup::of(hour, tier);
+        chunk.set(2 * slot, Some(writes));
+        chunk.set(60 + slot, Some(read_bytes));
+    }
+    chunk.set(31, Some(Entry::Uneven));
+    chunk
+}
+
 fn created() -> LineageRecord {
     LineageRecord {
         id: Uuid::from_u128(7),
@@ -244,6 +258,10 @@ fn keys() -> Vec<Seed> {
     let lineage = Uuid::from_u128(0x0197_7420_dc00_7000_83cb_469d_7667_bba3);
     let named = [
         ("range", Key::Range { lineage, hour: 488_888 }),
+        (
+            "rollup",
+            Key::Rollup { tier: Tier::Hour, series: Series::Writes, hour: 488_888, chunk: 3 },
+        ),
         ("coverage", Key::Coverage { hour: 488_888 }),
         ("index", Key::Index { hour: 488_888 }),
         ("lineage", Key::Lineage { lineage }),

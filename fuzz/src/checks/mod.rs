@@ -9,6 +9,7 @@ pub mod graph;
 pub mod key_range;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{Chunk, Columns, Entry, SLOTS, Tier};
 use keyviz_codec::{
     BucketIndex, Coverage, HourBlocks, Key, SeriesReader, column_record, envelope, lineage_record,
 };
@@ -19,7 +20,7 @@ use keyviz_lineage::column::{Column, SourceId};
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target, its folder in `corpus/`.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 11] = [
     ("bucket_index", bucket_index),
     ("column_record", column_record),
     ("coverage", coverage),
@@ -30,6 +31,7 @@ pub const ALL: [(&str, Check); 10] = [
     ("key_range", key_range::key_range),
     ("lineage_record", lineage_record),
     ("marks", marks),
+    ("rollup", rollup),
 ];
 
 fn sealed(input: &[u8]) -> Option<Vec<u8>> {
@@ -176,4 +178,21 @@ fn same_mark<M: Mark + PartialEq + std::fmt::Debug>(value: &[u8]) -> Option<M> {
     let mark = M::decode(value).ok()?;
     assert_eq!(mark.encode(), value);
     Some(mark)
+}
+
+/// A chunk of roll-ups: whole, without its maxima, and with a slot changed. And the roll-ups of a block.
+pub fn rollup(input: &[u8]) {
+    let Some(value) = sealed(input) else { return };
+    let mut columns = Columns::default();
+    let sums = columns.read_sums(&value).map(|()| (columns.taken, columns.sums.clone()));
+    if let Ok(hour) = HourBlocks::decode(&value) {
+        Tier::ALL.into_iter().for_each(|tier| drop(keyviz_codec::rollup::of(&hour, tier)));
+    }
+    let Ok(mut chunk) = Chunk::decode(&value) else { return };
+    assert_eq!(columns.read(&value), Ok(()));
+    assert_eq!(sums, Ok((columns.taken, columns.sums)));
+    assert_eq!(Chunk::decode(&chunk.encode()).as_ref(), Ok(&chunk));
+    let slot = input.len() % SLOTS;
+    chunk.set(slot, Some(Entry::Uneven));
+    assert_eq!(Chunk::decode(&chunk.encode()).as_ref(), Ok(&chunk));
 }

@@ -149,7 +149,7 @@ pub(super) struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     /// Parses what stands before the bits; fills `windows`, and `flags` if there are any.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parse(
         input: &mut Reader<'a>,
         places: usize,
@@ -242,7 +242,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn parse_bytes<'a>(input: &mut Reader<'a>) -> Result<(u64, Column<'a>), CodecError> {
     let mean = input.uint()?;
     let kind = if mean == 0 { Kind::Plain } else { Kind::Signed };

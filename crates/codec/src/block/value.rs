@@ -175,7 +175,7 @@ impl<'a> Open<'a> {
     }
 
     /// The step's next contributor up to its bits; [`Open::pass`] them before the one behind.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_part(
         &mut self,
         is_first: bool,
