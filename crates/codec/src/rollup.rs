@@ -311,7 +311,7 @@ pub struct Columns {
     /// Flags, or nothing where none are set.
     pub flags: Vec<Flags>,
     gaps: Vec<u8>,
-    /// One number an even slot.
+    /// The numbers of one column.
     packed: Vec<u64>,
     places: Vec<u16>,
     packed_flags: Vec<Flags>,
@@ -341,10 +341,9 @@ impl Columns {
         self.maxima.resize(windows * SLOTS, 0);
         for window in 0..windows {
             self.read_column(&mut input, Kind::Signed)?;
-            let left = self.spread();
             let sums = &self.sums[window * SLOTS..][..SLOTS];
             let maxima = &mut self.maxima[window * SLOTS..][..SLOTS];
-            for ((max, left), &sum) in maxima.iter_mut().zip(left).zip(sums) {
+            for ((max, left), &sum) in maxima.iter_mut().zip(&self.packed).zip(sums) {
                 *max = left.wrapping_add(share.take(sum));
             }
         }
@@ -362,7 +361,6 @@ impl Columns {
     fn read_before_maxima<'a>(&mut self, value: &'a [u8]) -> Result<(Reader<'a>, u64), CodecError> {
         self.maxima.clear();
         self.flags.clear();
-        self.sums.clear();
         let mut input = Reader::new(envelope::open(WHAT, VERSION, value)?, WHAT);
         let [windows, shape] = input.array()?;
         let tier = Tier::from_windows(windows);
@@ -380,9 +378,13 @@ impl Columns {
         let mut before = [0u64; SLOTS];
         for window in 0..windows {
             self.read_column(&mut input, kind_of_sums(window))?;
-            let (left, share) = (self.spread(), Share::of(window as u64));
+            let share = Share::of(window as u64);
             let sums = &mut self.sums[window * SLOTS..][..SLOTS];
-            for ((sum, left), before) in sums.iter_mut().zip(left).zip(&mut before) {
+            if windows == 1 {
+                sums.copy_from_slice(&self.packed);
+                continue;
+            }
+            for ((sum, left), before) in sums.iter_mut().zip(&self.packed).zip(&mut before) {
                 *sum = left.wrapping_add(share.take(*before));
                 *before = before.wrapping_add(*sum);
             }
@@ -428,25 +430,21 @@ impl Columns {
         Ok(())
     }
 
-    /// The last column with a place for each slot.
-    fn spread(&self) -> [u64; SLOTS] {
-        if let Ok(all) = <[u64; SLOTS]>::try_from(&*self.packed) {
-            return all;
-        }
-        let mut spread = [0; SLOTS];
-        for (&slot, &number) in self.places.iter().zip(&self.packed) {
-            spread[usize::from(slot)] = number;
-        }
-        spread
-    }
-
-    /// Reads one column into `packed`.
+    /// Reads one column into `packed`: a number for each slot.
     fn read_column(&mut self, input: &mut Reader<'_>, kind: Kind) -> Result<(), CodecError> {
         let column = Column::parse(input, kind)?;
-        self.packed.resize(self.places.len(), 0);
-        let end = column.read(input.rest(), 0, &mut self.packed, &mut self.gaps);
+        let (packed, places) = (&mut self.packed, &self.places);
+        packed.resize(places.len(), 0);
+        let end = column.read(input.rest(), 0, packed, &mut self.gaps);
         let end = end.filter(|&end| bits::is_filled_up(input.rest(), end));
         let end = end.ok_or_else(|| input.invalid("a column that does not add up"))?;
+        if places.len() < SLOTS {
+            packed.resize(SLOTS, 0);
+            for (at, &slot) in places.iter().enumerate().rev() {
+                let number = std::mem::take(&mut packed[at]);
+                packed[usize::from(slot)] = number;
+            }
+        }
         input.raw(end.div_ceil(8)).map(|_| ())
     }
 }
