@@ -104,6 +104,7 @@ impl Plan {
     }
 
     /// Bits that it takes.
+    #[cfg(test)]
     pub(crate) fn cost(&self) -> u64 {
         self.cost
     }

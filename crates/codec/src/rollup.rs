@@ -105,6 +105,7 @@ pub struct Summary {
 
 /// What a chunk says of one lineage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // nearly all are even, and 64 boxes a chunk would cost more
 pub enum Entry {
     /// Its windows; a tier with fewer leaves the others at their default.
     Even([Summary; MAX_WINDOWS]),
@@ -150,7 +151,7 @@ impl Share {
     }
 
     fn take(self, number: u64) -> u64 {
-        let part = (u128::from(number) * u128::from(self.reciprocal) >> 64) as u64;
+        let part = ((u128::from(number) * u128::from(self.reciprocal)) >> 64) as u64;
         part | number & self.whole
     }
 }

@@ -186,7 +186,9 @@ pub fn rollup(input: &[u8]) {
     let mut columns = Columns::default();
     let sums = columns.read_sums(&value).map(|()| (columns.taken, columns.sums.clone()));
     if let Ok(hour) = HourBlocks::decode(&value) {
-        Tier::ALL.into_iter().for_each(|tier| drop(keyviz_codec::rollup::of(&hour, tier)));
+        for tier in Tier::ALL {
+            check_entries(&hour, tier);
+        }
     }
     let Ok(mut chunk) = Chunk::decode(&value) else { return };
     assert_eq!(columns.read(&value), Ok(()));
@@ -195,4 +197,15 @@ pub fn rollup(input: &[u8]) {
     let slot = input.len() % SLOTS;
     chunk.set(slot, Some(Entry::Uneven));
     assert_eq!(Chunk::decode(&chunk.encode()).as_ref(), Ok(&chunk));
+}
+
+/// R2: a maximum is at most its sum, which is nothing only if its cells are.
+fn check_entries(hour: &HourBlocks, tier: Tier) {
+    for entry in keyviz_codec::rollup::of(hour, tier) {
+        let Entry::Even(windows) = entry else { return };
+        for (at, held) in windows.iter().enumerate() {
+            assert!(held.max <= held.sum && (held.max > 0) == (held.sum > 0), "R2");
+            assert!(at < tier.windows() || held.sum == 0);
+        }
+    }
 }

@@ -192,10 +192,10 @@ impl<'a> Cells<'a> {
         let wanted = series as usize;
         let mut need = [false; 4];
         need[wanted] = true;
-        for side in 0..2 {
+        for (side, mean) in self.means.into_iter().enumerate() {
             // Bytes are coded against counts, or what is skipped is as long as counts say.
             let is_needed = wanted == 2 + side || wanted > 2 + side && !self.is_counted(side);
-            need[side] |= is_needed && self.means[side] > 0;
+            need[side] |= is_needed && mean > 0;
         }
         self.read(need, wanted, values).map(|_| ())
     }
