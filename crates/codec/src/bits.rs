@@ -14,7 +14,13 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
+    /// With room for about so many bytes.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// The lowest `width` bits of `value`, which has no others.
+    #[inline]
     pub(crate) fn put(&mut self, value: u64, width: u32) {
         debug_assert!(width == 64 || value >> width == 0);
         self.held |= value << self.held_bits;

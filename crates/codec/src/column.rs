@@ -35,6 +35,8 @@ use crate::varint::{Reader, Writer};
 /// The highest upper part that is written as zeros: from here on it is an escape.
 const ESCAPE: u64 = 16;
 const ESCAPED: u8 = 3;
+/// Of so many numbers it is worth trying both codings.
+const FEW: usize = 32;
 /// The head of equal numbers that are not in it.
 const SAME_LONG: u64 = 63;
 
@@ -175,15 +177,33 @@ pub(crate) fn plan(numbers: &[u64], kind: Kind, fold: Fold, room: &mut Room) -> 
         same.cost += same.said().checked_sub(SAME_LONG).map_or(0, varint_bits);
         return same;
     }
-    let mut middle = 0;
-    if kind == Kind::Plain {
-        room.numbers.clear();
-        room.numbers.extend_from_slice(numbers);
-        middle = *room.numbers.select_nth_unstable(numbers.len() / 2).1;
+    let middle = if kind == Kind::Signed { 0 } else { middle(numbers, low, high, room) };
+    let up = Plan { coding: Coding::Up, base: low ^ turn, ..empty };
+    let around = Plan { coding: Coding::Around, base: middle, ..empty };
+    if numbers.len() > FEW {
+        // The smaller `u` are the cheaper, but for what is far out.
+        let far = (middle ^ turn).saturating_sub(low).saturating_mul(32).saturating_add(32);
+        let sum = |plan: Plan| {
+            let us = numbers.iter().map(|&number| plan.u(number).min(far));
+            us.fold(0, u64::saturating_add)
+        };
+        return cheapest(numbers, if sum(up) < sum(around) { up } else { around }, room);
     }
-    let up = cheapest(numbers, Plan { coding: Coding::Up, base: low ^ turn, ..empty }, room);
-    let around = cheapest(numbers, Plan { coding: Coding::Around, base: middle, ..empty }, room);
+    let (up, around) = (cheapest(numbers, up, room), cheapest(numbers, around, room));
     if up.cost <= around.cost { up } else { around }
+}
+
+/// The mean, or the median where some are far out.
+fn middle(numbers: &[u64], low: u64, high: u64, room: &mut Room) -> u64 {
+    if high < 1 << 48 {
+        let mean = numbers.iter().sum::<u64>() / numbers.len() as u64;
+        if high - mean <= 4 * (mean - low) {
+            return mean;
+        }
+    }
+    room.numbers.clear();
+    room.numbers.extend_from_slice(numbers);
+    *room.numbers.select_nth_unstable(numbers.len() / 2).1
 }
 
 /// The best `k` for one coding: looked for downwards from where the mean of all `u` has it, because

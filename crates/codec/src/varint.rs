@@ -12,6 +12,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// With room for about so many bytes.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     pub(crate) fn uint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);

@@ -44,6 +44,7 @@ pub(super) struct Values {
 pub(super) struct Encoder {
     values: [Vec<u64>; 4],
     residuals: [Vec<u64>; 2],
+    taken: Vec<u16>,
     room: Room,
 }
 
@@ -59,9 +60,10 @@ impl Encoder {
             values.clear();
             values.extend(cells.iter().map(|entry| entry.counts.get(series)));
         }
-        let taken: Vec<u16> = cells.iter().map(|entry| entry.index).collect();
+        self.taken.clear();
+        self.taken.extend(cells.iter().map(|entry| entry.index));
         let mut windows = Writer::default();
-        let mut shape = presence::write(&taken, places, &mut windows);
+        let mut shape = presence::write(&self.taken, places, &mut windows);
         shape |= self.truths();
         if cells.iter().any(|entry| !entry.flags.is_none()) {
             shape |= FLAGGED;
@@ -69,7 +71,7 @@ impl Encoder {
         }
         out.raw(&[shape]);
         out.raw(&windows.bytes);
-        let mut bits = BitWriter::default();
+        let mut bits = BitWriter::with_room(cells.len() * 8);
         for values in &self.values[..2] {
             let plan = column::plan(values, Kind::Plain, fold, &mut self.room);
             plan.write_head(values, out);
@@ -122,19 +124,20 @@ fn spread(numbers: &[u64], middle: u64) -> u64 {
 }
 
 fn mean_of(numbers: &[u64]) -> u64 {
-    let sum = numbers.iter().map(|&number| u128::from(number)).sum::<u128>();
-    sum.checked_div(numbers.len() as u128).unwrap_or(0) as u64
+    let sum = numbers.iter().fold(0, |sum: u64, &number| sum.saturating_add(number));
+    sum.checked_div(numbers.len() as u64).unwrap_or(0)
 }
 
 /// `None` where there is none, or where a cell has bytes without a count.
 fn mean_size(counts: &[u64], sizes: &[u64]) -> Option<u64> {
-    if counts.iter().zip(sizes).any(|(&count, &size)| count == 0 && size > 0) {
+    let stray = counts.iter().zip(sizes).filter(|&(&count, &size)| count == 0 && size > 0);
+    if stray.count() > 0 {
         return None;
     }
-    let sum = |values: &[u64]| values.iter().map(|&value| u128::from(value)).sum::<u128>();
+    let sum = |values: &[u64]| values.iter().fold(0, |sum: u64, &value| sum.saturating_add(value));
     let (count, size) = (sum(counts), sum(sizes));
-    let mean = (size + count / 2).checked_div(count)?;
-    u64::try_from(mean).ok().filter(|&mean| mean > 0)
+    let mean = size.saturating_add(count / 2).checked_div(count)?;
+    (mean > 0).then_some(mean)
 }
 
 /// One contributor's cells as they are stored: heads are parsed, bits are not.

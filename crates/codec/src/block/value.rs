@@ -42,7 +42,7 @@ fn most_cells(payload: &[u8]) -> usize {
 fn encode_folded(hour: &HourBlocks, fold: Fold) -> Vec<u8> {
     let with_groups = hour.blocks.iter().any(Block::has_groups);
     let is_one = matches!(&*hour.blocks, [block] if block.contributors.len() == 1);
-    let (mut out, mut encoder) = (Writer::default(), Encoder::default());
+    let (mut out, mut encoder) = (Writer::with_room(512), Encoder::default());
     let bits = [(hour.bounds.is_some(), WITH_BOUNDS), (with_groups, WITH_GROUPS), (is_one, ONE)];
     out.raw(&[bits.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
     if let Some(bounds) = &hour.bounds {
