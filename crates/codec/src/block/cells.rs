@@ -90,11 +90,15 @@ impl Encoder {
     /// C1.
     fn truths(&self) -> u8 {
         let mut shape = 0;
-        if self.values.iter().flatten().any(|&value| value == u64::MAX) {
+        // To the end, which is faster than to stop early.
+        let has = |values: &[u64], wanted: u64| {
+            values.iter().fold(false, |found, &value| found | (value == wanted))
+        };
+        if self.values.iter().any(|values| has(values, u64::MAX)) {
             shape |= TOPPED;
         }
         for side in 0..2 {
-            if self.values[side].iter().all(|&count| count > 0) {
+            if !has(&self.values[side], 0) {
                 shape |= COUNTED << side;
             }
         }
@@ -124,8 +128,16 @@ fn spread(numbers: &[u64], middle: u64) -> u64 {
 }
 
 fn mean_of(numbers: &[u64]) -> u64 {
-    let sum = numbers.iter().fold(0, |sum: u64, &number| sum.saturating_add(number));
-    sum.checked_div(numbers.len() as u64).unwrap_or(0)
+    sum(numbers).checked_div(numbers.len() as u64).unwrap_or(0)
+}
+
+fn sum(numbers: &[u64]) -> u64 {
+    // 3,600 numbers below 2^52 have a sum.
+    if numbers.iter().fold(0, |all, number| all | number) >> 52 == 0 {
+        numbers.iter().sum()
+    } else {
+        numbers.iter().fold(0, |sum, &number| sum.saturating_add(number))
+    }
 }
 
 /// `None` where there is none, or where a cell has bytes without a count.
@@ -134,7 +146,6 @@ fn mean_size(counts: &[u64], sizes: &[u64]) -> Option<u64> {
     if stray.count() > 0 {
         return None;
     }
-    let sum = |values: &[u64]| values.iter().fold(0, |sum: u64, &value| sum.saturating_add(value));
     let (count, size) = (sum(counts), sum(sizes));
     let mean = size.saturating_add(count / 2).checked_div(count)?;
     (mean > 0).then_some(mean)
