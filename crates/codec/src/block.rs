@@ -13,11 +13,11 @@
 //!     node: 0 = the one before, or 1 + length, UTF-8
 //!     group, with bit 1: 0 = the one that stores the block
 //!     term
-//!     cells: shape | windows | flags | four heads | four columns of bits     see [`cells`]
+//!     cells: shape | windows | flags | four heads | four columns of bits     see `block::cells`
 //! ```
 //!
-//! [`SeriesReader`](crate::SeriesReader) reads one series of it without the others. Versions 1 and 2 are
-//! read by [`old`].
+//! [`SeriesReader`] reads one series of it without the others. Versions 1 and 2 are
+//! read by `block::old`.
 //! Invariants: an hour whose step changed keeps both blocks (B1); a cell is there only if something
 //! was counted or flagged (B2); indexes ascend and lie within the hour (B3).
 //! Proof: `block_test.rs`.

@@ -7,15 +7,15 @@
 //! ```text
 //! windows: 1 or 12                                                                      byte
 //! shape: form of the slots in bits 0..1 | 2: flags | 3: uneven slots                    byte
-//! slots:   as [`crate::presence`], 64 places: which have an entry
-//! uneven:  with bit 3: form (byte), then as [`crate::presence`], which of those are uneven
-//! flags:   with bit 2: as [`crate::presence`], window by window, all even slots of each
+//! slots:   as `codec::presence`, 64 places: which have an entry
+//! uneven:  with bit 3: form (byte), then as `codec::presence`, which of those are uneven
+//! flags:   with bit 2: as `codec::presence`, window by window, all even slots of each
 //! divisor: varint
 //! for each window: a column of sums       the first plain, the others signed
 //! for each window: a column of maxima     signed
 //! ```
 //!
-//! A column (see [`crate::column`]) has one number for each even slot; its bits follow its head at once,
+//! A column (see `codec::column`) has one number for each even slot; its bits follow its head at once,
 //! the last byte filled up with zeros. A sum of a later window is stored as what is left of it without
 //! `share(sum of the windows before it, their number)`, a maximum without `share(its sum, divisor)`,
 //! where `share(n, d)` is 0 for d = 0, n for d = 1, and otherwise `n x floor((2^64 - 1) / d) / 2^64`,
