@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod codec;
+mod codec_entropy;
 mod lineage_growth;
 mod observe;
 mod plan;
@@ -19,9 +20,10 @@ type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, Run); 6] = [
+    let benches: [(&str, Run); 7] = [
         ("observe", observe::run),
         ("codec", codec::run),
+        ("codec-entropy", codec_entropy::run),
         ("store", store::run),
         ("wal", wal::run),
         ("plan", plan::run),

@@ -1,43 +1,46 @@
 //! The block: what was recorded of one lineage (or virtual bucket) in one Unix hour, by contributor.
 //!
-//! Value under `range|<lineage>|<hour>`, inside [`crate::envelope`]. All integers are LEB128 varints.
-//!
-//! Version 1:
-//!
-//! ```text
-//! n steps | for each step, finest first:
-//!   step ms | n contributors | for each contributor, by (node, term):
-//!     node: length, UTF-8 | term | n cells
-//!     indexes: first, then gaps - 1       window index within the hour
-//!     flags part:   length 0, or one varint a cell
-//!     series parts: 4 x (length | one varint a cell)   reads, writes, read bytes, write bytes
-//! ```
-//!
-//! Version 2 is written only where there is more to say, so that it costs the others nothing:
+//! Value under `range|<lineage>|<hour>`, inside [`crate::envelope`], version 3. All integers are LEB128
+//! varints where nothing else is said.
 //!
 //! ```text
-//! head: 1 = bounds, 2 = groups, 3 = both
-//! bounds: start: length, bytes | end: length, bytes
-//! then as version 1; with groups, contributors go by (node, group, term) and have their group
-//! (0 = the one that stores the block) before their term
+//! head: 1 = bounds | 2 = groups | 4 = one step of one contributor                          byte
+//! bounds, with bit 0: start: length, bytes | bytes that the end shares with it | rest of the end:
+//!   length, bytes
+//! n steps, without bit 2 | for each step, finest first:
+//!   windows an hour: 6 (10 min) to 3600 (1 s)
+//!   n contributors, without bit 2 | for each contributor, by (node, group, term):
+//!     node: 0 = the one before, or 1 + length, UTF-8
+//!     group, with bit 1: 0 = the one that stores the block
+//!     term
+//!     cells: shape | windows | flags | four heads | four columns of bits     see `block::cells`
 //! ```
 //!
-//! A part can be skipped by its length, so one series is read without decoding the others.
+//! [`SeriesReader`] reads one series of it without the others. Versions 1 and 2 are
+//! read by `block::old`.
 //! Invariants: an hour whose step changed keeps both blocks (B1); a cell is there only if something
 //! was counted or flagged (B2); indexes ascend and lie within the hour (B3).
+//! Proof: `block_test.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, Series, Step};
+use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, Step};
 
-use crate::varint::{Reader, Writer};
+use crate::varint::Reader;
 use crate::{Cell, CodecError, cell, envelope};
 
-const PLAIN: u8 = 1;
-const EXTENDED: u8 = 2;
-const WITH_BOUNDS: u64 = 1;
-const WITH_GROUPS: u64 = 2;
+mod cells;
+mod old;
+mod series_reader;
+mod value;
+
+pub use series_reader::{SeriesColumn, SeriesReader};
+
+/// The head says the keys of the lineage.
+const WITH_BOUNDS: u8 = 1;
+/// Contributors say their groups.
+const WITH_GROUPS: u8 = 2;
 const WHAT: &str = "column block";
 
 /// Whose counts these are: one node in one term. (Boots of a node add up: contract section 5.)
@@ -117,78 +120,6 @@ impl Block {
     fn has_groups(&self) -> bool {
         self.contributors.keys().any(|who| who.group != 0)
     }
-
-    fn encode(&self, out: &mut Writer, with_groups: bool) {
-        out.uint(self.step.ms());
-        out.uint(self.contributors.len() as u64);
-        for (who, cells) in &self.contributors {
-            out.prefixed(who.node.as_bytes());
-            if with_groups {
-                out.uint(who.group);
-            }
-            out.uint(who.term);
-            out.uint(cells.len() as u64);
-            let mut next = 0;
-            for entry in cells {
-                out.uint(u64::from(entry.index - next));
-                next = entry.index + 1;
-            }
-            let flagged = cells.iter().any(|entry| !entry.flags.is_none());
-            out.part(|part| {
-                if flagged {
-                    cells.iter().for_each(|entry| part.uint(u64::from(entry.flags.0)));
-                }
-            });
-            for series in Series::ALL {
-                out.part(|part| cells.iter().for_each(|entry| part.uint(entry.counts.get(series))));
-            }
-        }
-    }
-
-    fn decode(input: &mut Reader<'_>, with_groups: bool) -> Result<Self, CodecError> {
-        let step = Step::recordable_from_ms(input.uint()?)
-            .map_err(|_| input.invalid("a step that cuts no hour"))?;
-        let mut block = Self::new(step);
-        for _ in 0..input.count()? {
-            let node = Arc::from(input.text()?);
-            let group = if with_groups { input.uint()? } else { 0 };
-            let who = Contributor { node, group, term: input.uint()? };
-            let cells = decode_cells(input, step)?;
-            if block.contributors.insert(who, cells).is_some() {
-                return Err(input.invalid("a contributor given twice"));
-            }
-        }
-        Ok(block)
-    }
-}
-
-fn decode_cells(input: &mut Reader<'_>, step: Step) -> Result<Vec<CellEntry>, CodecError> {
-    let count = input.count()?;
-    let mut cells = Vec::with_capacity(count);
-    let mut next = 0u64;
-    for _ in 0..count {
-        let index =
-            next.checked_add(input.uint()?).filter(|&index| index < step.columns_per_hour() as u64);
-        let index = index.ok_or_else(|| input.invalid("a window outside its hour"))?;
-        next = index + 1;
-        cells.push(CellEntry { index: index as u16, ..CellEntry::default() });
-    }
-    let mut flags = input.part()?;
-    if flags.end().is_err() {
-        for entry in &mut cells {
-            entry.flags =
-                Flags(u16::try_from(flags.uint()?).map_err(|_| flags.invalid("unknown flags"))?);
-        }
-        flags.end()?;
-    }
-    for series in Series::ALL {
-        let mut values = input.part()?;
-        for entry in &mut cells {
-            *entry.counts.get_mut(series) = values.uint()?;
-        }
-        values.end()?;
-    }
-    Ok(cells)
 }
 
 fn add_to(cells: &mut Vec<CellEntry>, entry: CellEntry) {
@@ -252,19 +183,7 @@ impl HourBlocks {
 
     /// The stored value.
     pub fn encode(&self) -> Vec<u8> {
-        let with_groups = self.blocks.iter().any(Block::has_groups);
-        let mut out = Writer::default();
-        let head = if self.bounds.is_some() { WITH_BOUNDS } else { 0 }
-            | if with_groups { WITH_GROUPS } else { 0 };
-        if head != 0 {
-            out.uint(head);
-        }
-        if let Some(bounds) = &self.bounds {
-            out.range(bounds);
-        }
-        out.uint(self.blocks.len() as u64);
-        self.blocks.iter().for_each(|block| block.encode(&mut out, with_groups));
-        envelope::seal(if head == 0 { PLAIN } else { EXTENDED }, &out.bytes)
+        value::encode(self)
     }
 
     /// From a stored value.
@@ -272,21 +191,11 @@ impl HourBlocks {
     /// # Errors
     /// See [`CodecError`].
     pub fn decode(value: &[u8]) -> Result<Self, CodecError> {
-        let (mut input, head, bounds) = open(value)?;
-        let with_groups = head & WITH_GROUPS != 0;
-        let mut blocks: Vec<Block> = Vec::new();
-        for _ in 0..input.count()? {
-            let block = Block::decode(&mut input, with_groups)?;
-            if blocks.last().is_some_and(|last| last.step >= block.step) {
-                return Err(input.invalid("steps out of order"));
-            }
-            blocks.push(block);
+        let (version, mut input) = open(value)?;
+        match version {
+            value::VERSION => value::decode(input),
+            old => old::decode(old, &mut input),
         }
-        input.end()?;
-        if with_groups && !blocks.iter().any(Block::has_groups) {
-            return Err(input.invalid("groups that are all its own"));
-        }
-        Ok(Self { blocks, bounds })
     }
 
     /// [`HourBlocks::bounds`] of a stored value, without decoding the cells.
@@ -294,23 +203,18 @@ impl HourBlocks {
     /// # Errors
     /// See [`CodecError`].
     pub fn decode_bounds(value: &[u8]) -> Result<Option<KeyRange>, CodecError> {
-        open(value).map(|(_, _, bounds)| bounds)
+        let (version, mut input) = open(value)?;
+        match version {
+            value::VERSION => value::Open::new(input).map(|open| open.bounds),
+            old => old::open(old, &mut input).map(|(_, bounds)| bounds),
+        }
     }
 }
 
-/// What stands before the steps: the head (0 in version 1) and the bounds.
-fn open(value: &[u8]) -> Result<(Reader<'_>, u64, Option<KeyRange>), CodecError> {
-    let (version, payload) = envelope::open_versioned(WHAT, EXTENDED, value)?;
-    let mut input = Reader::new(payload, WHAT);
-    if version == PLAIN {
-        return Ok((input, 0, None));
-    }
-    let head = input.uint()?;
-    if head == 0 || head & !(WITH_BOUNDS | WITH_GROUPS) != 0 {
-        return Err(input.invalid("an unknown head"));
-    }
-    let bounds = if head & WITH_BOUNDS == 0 { None } else { Some(input.range()?) };
-    Ok((input, head, bounds))
+/// The version of a stored value, and its payload.
+fn open(value: &[u8]) -> Result<(u8, Reader<'_>), CodecError> {
+    let (version, payload) = envelope::open_versioned(WHAT, value::VERSION, value)?;
+    Ok((version, Reader::new(payload, WHAT)))
 }
 
 #[cfg(test)]

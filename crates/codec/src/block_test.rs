@@ -44,10 +44,10 @@ fn damage_is_an_error_at_every_byte_and_every_cut() {
         assert!(HourBlocks::decode(&value[..at]).is_err());
     }
     let mut newer = value[..value.len() - 4].to_vec();
-    newer[0] = EXTENDED + 1;
+    newer[0] = value::VERSION + 1;
     let crc = crc32fast::hash(&newer);
     newer.extend_from_slice(&crc.to_le_bytes());
-    assert!(matches!(HourBlocks::decode(&newer), Err(CodecError::Version { found: 3, .. })));
+    assert!(matches!(HourBlocks::decode(&newer), Err(CodecError::Version { found: 4, .. })));
 }
 
 fn range() -> KeyRange {
@@ -59,11 +59,11 @@ fn what_has_neither_bounds_nor_groups_pays_for_neither() {
     let mut hour = HourBlocks::default();
     hour.block_mut(Step::MINUTE).add(&who("n1", 4), entry(3, 9, 0));
     let plain = hour.encode();
-    assert_eq!(plain[0], PLAIN);
     assert_eq!(HourBlocks::decode_bounds(&plain), Ok(None));
     hour.set_bounds(range());
     let bounded = hour.encode();
-    assert_eq!((bounded[0], bounded.len()), (EXTENDED, plain.len() + 1 + 7 + 7));
+    // The start, that the end shares five bytes with it, and its sixth.
+    assert_eq!(bounded.len(), plain.len() + 7 + 1 + 2);
     assert_eq!(HourBlocks::decode(&bounded).unwrap().bounds(), Some(&range()));
     assert_eq!(HourBlocks::decode_bounds(&bounded), Ok(Some(range())));
     let mut merged = HourBlocks::decode(&plain).unwrap();
@@ -73,13 +73,104 @@ fn what_has_neither_bounds_nor_groups_pays_for_neither() {
 }
 
 #[test]
-fn an_extension_that_says_nothing_is_refused() {
-    let sealed = |payload: &[u8]| HourBlocks::decode(&envelope::seal(EXTENDED, payload));
-    assert!(matches!(sealed(&[0, 0]), Err(CodecError::Invalid { field: "an unknown head", .. })));
-    assert!(matches!(sealed(&[4, 0]), Err(CodecError::Invalid { field: "an unknown head", .. })));
-    let own = CodecError::Invalid { what: WHAT, field: "groups that are all its own" };
-    assert_eq!(sealed(&[2, 0]), Err(own));
-    assert!(sealed(&[1, 0, 0, 0]).is_ok(), "the bounds of everything");
+fn what_an_encoder_would_have_said_otherwise_is_refused() {
+    let field = |payload: &[u8]| match HourBlocks::decode(&envelope::seal(value::VERSION, payload))
+    {
+        Err(CodecError::Invalid { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(&[8, 0]), "an unknown head");
+    assert_eq!(field(&[2, 0]), "groups that are all its own");
+    assert_eq!(field(&[1, 1, 9, 2, 0, 0]), "more shared bytes than there are");
+    assert_eq!(field(&[1, 1, 9, 0, 2, 9, 9, 0]), "shared bytes that are written twice");
+    assert_eq!(field(&[0, 1, 60, 1, 1]), "one contributor that is counted");
+    assert_eq!(field(&[4, 7]), "a step that cuts no hour");
+    assert_eq!(field(&[4, 1]), "a step that cuts no hour");
+    assert_eq!(field(&[0, 2, 60, 0, 60, 0]), "steps out of order");
+    assert_eq!(field(&[4, 60, 0]), "a node that was not named");
+    // A node without a name, term 0, no cells, each of the four columns 0.
+    let nobody = [4, 60, 1, 0, 2 | 0x30, 0, 0, 0, 0, 0, 0, 0];
+    assert!(HourBlocks::decode(&envelope::seal(value::VERSION, &nobody)).is_ok());
+    for (shape, why) in [
+        (2 | 0x70, "an unknown shape"),
+        (2, "columns that do not add up"),
+        (2 | 0x38, "columns that do not add up"),
+    ] {
+        let mut wrong = nobody;
+        wrong[4] = shape;
+        assert_eq!(field(&wrong), why);
+    }
+}
+
+#[test]
+fn the_bytes_are_these() {
+    let mut hour = HourBlocks::default();
+    hour.set_bounds(range());
+    for index in 0..60 {
+        let reads = 100 + u64::from(index % 4);
+        let counts = Counts { reads, writes: 7, read_bytes: 50 * reads + 3, write_bytes: 0 };
+        hour.block_mut(Step::MINUTE)
+            .add(&who("n1", 4), CellEntry { index, counts, flags: Flags::SAMPLED });
+    }
+    let hex: String = hour.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    let head = "03" // version
+        .to_owned() + "05" // bounds, one step of one contributor
+        + "06757365723a31" + "05" + "0132" // user:1, five bytes of it, 2
+        + "3c" + "036e31" + "04" // 60 windows, n1, term 4
+        + "34" + "0100" // all windows, flagged, reads and writes everywhere; all sampled
+        + "4064" + "07" // reads: k = 0, up from 100; writes: 7
+        + "32" + "06" // 50 bytes a read, and 3 more
+        + "00" + "00"; // no bytes written
+    // One and no, one, two, three zeros, over and over: 10 bits for four windows.
+    let bits = "25965862892596586289259658628925965822";
+    assert_eq!(hex, head + bits + "03c2cd28");
+}
+
+#[test]
+fn a_busy_hour_costs_about_its_bits_and_a_silent_one_next_to_nothing() {
+    let mut busy = HourBlocks::default();
+    let mut silent = HourBlocks::default();
+    for index in 0..60u16 {
+        // 4 bits of reads, 9 bits of bytes.
+        let (reads, more) =
+            (1_000 + u64::from(index) * 7 % 16, u64::from(index) * 2_654_435_761 % 512);
+        let counts = Counts { reads, writes: 0, read_bytes: reads * 300 + more, write_bytes: 0 };
+        busy.block_mut(Step::MINUTE)
+            .add(&who("node-1", 3), CellEntry { index, counts, flags: Flags::NONE });
+        silent.block_mut(Step::MINUTE).add(&who("node-1", 3), entry(index, 0, 1));
+    }
+    let bytes = busy.encode().len();
+    assert!(bytes < 60 * 14 / 8 + 35, "{bytes} bytes");
+    assert!(silent.encode().len() <= 26, "{} bytes", silent.encode().len());
+}
+
+#[test]
+fn a_small_value_cannot_unfold_to_a_large_block() {
+    let second = Step::from_ms(1_000).unwrap();
+    let mut hour = HourBlocks::default();
+    for node in 0..4u64 {
+        for index in 0..3_600 {
+            hour.block_mut(second).add(&who("a", node), entry(index, 6, 0));
+        }
+        let value = hour.encode();
+        assert_eq!(HourBlocks::decode(&value).unwrap(), hour);
+        let cells = 3_600 * (node as usize + 1);
+        assert!(cells <= 4_096 + 4 * value.len(), "V3: {cells} cells of {} bytes", value.len());
+        assert!(value.len() < 40 || node > 0);
+    }
+    // What no encoder writes: ten contributors with all windows, each the same.
+    let mut payload = vec![0, 1];
+    payload.extend([0x90, 0x1C, 10]);
+    for term in 0..10 {
+        let node: &[u8] = if term == 0 { &[2, b'a'] } else { &[0] };
+        payload.extend_from_slice(node);
+        payload.extend([term, 0x30, 6, 3, 7, 0, 0, 0]);
+    }
+    let folded = HourBlocks::decode(&envelope::seal(value::VERSION, &payload));
+    assert!(matches!(
+        folded,
+        Err(CodecError::Invalid { field: "more cells than bytes can hold", .. })
+    ));
 }
 
 proptest! {
@@ -117,7 +208,7 @@ proptest! {
 
     #[test]
     fn sealed_noise_never_panics(payload in prop::collection::vec(any::<u8>(), 0..300)) {
-        for version in [PLAIN, EXTENDED] {
+        for version in 1..=value::VERSION {
             let _ = HourBlocks::decode(&envelope::seal(version, &payload));
             let _ = HourBlocks::decode_bounds(&envelope::seal(version, &payload));
         }

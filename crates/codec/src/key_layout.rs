@@ -5,6 +5,7 @@
 //! | logical key | value | use |
 //! |---|---|---|
 //! | `!admin\|keyviz\|range\|<lineage: 16>\|<hour: u64 BE>` | [`crate::HourBlocks`] | the finest columns of one lineage for one Unix hour |
+//! | `!admin\|keyviz\|rollup\|<tier: u8>\|<series: u8>\|<hour: u64 BE>\|<chunk: u32 BE>` | [`crate::rollup::Chunk`] | sum and max of one series and hour, of the 64 lineages whose numbers within the group begin at 64 x chunk; tier = windows an hour (1, 12), series = 0 reads, 1 writes, 2 read bytes, 3 write bytes |
 //! | `!admin\|keyviz\|coverage\|<hour: u64 BE>` | [`crate::Coverage`] | which source recorded which window of the hour, for one group |
 //! | `!admin\|keyviz\|index\|<hour: u64 BE>` | [`crate::BucketIndex`] | the virtual buckets of the hour, in the group of each one's first member; their cells are under `range\|<bucket id>\|<hour>` |
 //! | `!admin\|keyviz\|lineage\|<lineage: 16>` | [`crate::lineage_record`] | one range from its birth to its end |
@@ -19,10 +20,13 @@
 
 use std::fmt;
 
-use keyviz_lineage::{GroupId, Hlc, LineageId};
+use keyviz_lineage::{GroupId, Hlc, LineageId, Series};
 use uuid::Uuid;
 
+use crate::rollup::Tier;
+
 const RANGE: &[u8] = b"!admin|keyviz|range|";
+const ROLLUP: &[u8] = b"!admin|keyviz|rollup|";
 const COVERAGE: &[u8] = b"!admin|keyviz|coverage|";
 const INDEX: &[u8] = b"!admin|keyviz|index|";
 const LINEAGE: &[u8] = b"!admin|keyviz|lineage|";
@@ -40,6 +44,7 @@ pub const NODE_GROUP: GroupId = 0;
 #[allow(missing_docs)] // drawn in the module header
 pub enum Key {
     Range { lineage: LineageId, hour: u64 },
+    Rollup { tier: Tier, series: Series, hour: u64, chunk: u32 },
     Coverage { hour: u64 },
     Index { hour: u64 },
     Lineage { lineage: LineageId },
@@ -61,6 +66,12 @@ impl Key {
             Self::Range { lineage, hour } => {
                 key.extend_from_slice(&range_prefix(*lineage));
                 key.extend_from_slice(&hour.to_be_bytes());
+            }
+            Self::Rollup { tier, series, hour, chunk } => {
+                key.extend_from_slice(&rollup_prefix(*tier, *series));
+                key.extend_from_slice(&hour.to_be_bytes());
+                key.push(b'|');
+                key.extend_from_slice(&chunk.to_be_bytes());
             }
             Self::Coverage { hour } => {
                 key.extend_from_slice(COVERAGE);
@@ -105,6 +116,8 @@ impl Key {
         let key = if let Some(rest) = logical.strip_prefix(RANGE) {
             let (lineage, rest) = rest.split_at_checked(16)?;
             Self::Range { lineage: uuid(lineage)?, hour: number(rest.strip_prefix(b"|")?)? }
+        } else if let Some(rest) = logical.strip_prefix(ROLLUP) {
+            parse_rollup(rest)?
         } else if let Some(rest) = logical.strip_prefix(COVERAGE) {
             Self::Coverage { hour: number(rest)? }
         } else if let Some(rest) = logical.strip_prefix(INDEX) {
@@ -143,9 +156,10 @@ impl Key {
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
     pub fn expiry_hour(&self) -> Option<u64> {
         match self {
-            Self::Range { hour, .. } | Self::Coverage { hour } | Self::Index { hour } => {
-                Some(*hour)
-            }
+            Self::Range { hour, .. }
+            | Self::Rollup { hour, .. }
+            | Self::Coverage { hour }
+            | Self::Index { hour } => Some(*hour),
             Self::Event { hlc } => Some(keyviz_lineage::unix_hour(hlc.unix_ms())),
             _ => None,
         }
@@ -156,11 +170,29 @@ fn range_prefix(lineage: LineageId) -> Vec<u8> {
     [RANGE, lineage.as_bytes(), b"|"].concat()
 }
 
+fn rollup_prefix(tier: Tier, series: Series) -> Vec<u8> {
+    [ROLLUP, &[tier.windows() as u8, b'|', series as u8, b'|']].concat()
+}
+
+fn parse_rollup(rest: &[u8]) -> Option<Key> {
+    let (&[tier, b'|', series, b'|'], rest) = rest.split_first_chunk::<4>()? else { return None };
+    let (hour, rest) = rest.split_first_chunk::<8>()?;
+    Some(Key::Rollup {
+        tier: Tier::from_windows(tier)?,
+        series: *Series::ALL.get(usize::from(series))?,
+        hour: u64::from_be_bytes(*hour),
+        chunk: u32::from_be_bytes(rest.strip_prefix(b"|")?.try_into().ok()?),
+    })
+}
+
 /// First keys of the families that are scanned, within `group`.
 pub mod prefix {
-    use keyviz_lineage::LineageId;
+    use keyviz_lineage::{LineageId, Series};
 
-    use super::{BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, range_prefix};
+    use super::{
+        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, ROLLUP, Tier, range_prefix,
+        rollup_prefix,
+    };
 
     fn within(group: GroupId, parts: &[&[u8]]) -> Vec<u8> {
         let mut key = group.to_be_bytes().to_vec();
@@ -176,6 +208,16 @@ pub mod prefix {
     /// Every block of one lineage.
     pub fn range_of(group: GroupId, lineage: LineageId) -> Vec<u8> {
         within(group, &[&range_prefix(lineage)])
+    }
+
+    /// Every roll-up of the group.
+    pub fn rollup(group: GroupId) -> Vec<u8> {
+        within(group, &[ROLLUP])
+    }
+
+    /// Every roll-up of one tier and series, by hour, then chunk.
+    pub fn rollup_of(group: GroupId, tier: Tier, series: Series) -> Vec<u8> {
+        within(group, &[&rollup_prefix(tier, series)])
     }
 
     /// The first key behind every key that begins with one of these prefixes.
@@ -212,6 +254,10 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Range { lineage, hour } => write!(f, "!admin|keyviz|range|{lineage}|{hour}"),
+            Self::Rollup { tier, series, hour, chunk } => {
+                let (tier, series) = (tier.name(), series.name());
+                write!(f, "!admin|keyviz|rollup|{tier}|{series}|{hour}|{chunk}")
+            }
             Self::Coverage { hour } => write!(f, "!admin|keyviz|coverage|{hour}"),
             Self::Index { hour } => write!(f, "!admin|keyviz|index|{hour}"),
             Self::Lineage { lineage } => write!(f, "!admin|keyviz|lineage|{lineage}"),

@@ -5,6 +5,8 @@ fn every_key_parses_back_and_sorts_by_group_first() {
     let lineage = Uuid::from_u128(7);
     let keys = [
         Key::Range { lineage, hour: 485_000 },
+        Key::Rollup { tier: Tier::Hour, series: Series::Reads, hour: 1, chunk: 0 },
+        Key::Rollup { tier: Tier::FiveMinutes, series: Series::WriteBytes, hour: 1, chunk: 700 },
         Key::Coverage { hour: 1 },
         Key::Index { hour: 1 },
         Key::Lineage { lineage },
@@ -49,4 +51,12 @@ fn a_prefix_ends_behind_its_last_key_and_before_the_next_family() {
     assert!(Key::Range { lineage: Uuid::max(), hour: u64::MAX }.encode(1) < all);
     assert!(all < Key::Range { lineage: Uuid::nil(), hour: 0 }.encode(2));
     assert_eq!(Key::Index { hour: 3 }.expiry_hour(), Some(3));
+    let rollup = |tier, series, hour, chunk| Key::Rollup { tier, series, hour, chunk }.encode(1);
+    let reads = prefix::rollup_of(1, Tier::Hour, Series::Reads);
+    let last = rollup(Tier::Hour, Series::Reads, u64::MAX, u32::MAX);
+    let next = rollup(Tier::Hour, Series::Writes, 0, 0);
+    assert!(rollup(Tier::Hour, Series::Reads, 5, 9) < rollup(Tier::Hour, Series::Reads, 6, 0));
+    assert!(reads < last && last < prefix::end(reads.clone()) && prefix::end(reads) < next);
+    assert!(prefix::rollup(1) < next && next < prefix::end(prefix::rollup(1)));
+    assert_eq!(Key::parse(&[&next[..next.len() - 14], b"	"].concat()), None);
 }

@@ -9,18 +9,22 @@
 //! Must not: do I/O, or know RocksDB.
 //! Proof: the `*_test.rs` beside each module (round trips, every truncation, bit flips).
 
+mod bits;
 pub mod block;
 pub mod bucket_index;
 pub mod cell;
+mod column;
 pub mod column_record;
 pub mod coverage;
 pub mod envelope;
 pub mod key_layout;
 pub mod lineage_record;
 pub mod marks;
+mod presence;
+pub mod rollup;
 mod varint;
 
-pub use block::{Block, CellEntry, Contributor, HourBlocks};
+pub use block::{Block, CellEntry, Contributor, HourBlocks, SeriesColumn, SeriesReader};
 pub use bucket_index::{BucketIndex, IndexedBucket};
 pub use cell::Cell;
 pub use coverage::{Coverage, WindowCover};

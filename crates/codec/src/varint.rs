@@ -12,6 +12,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// With room for about so many bytes.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     pub(crate) fn uint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
@@ -48,13 +53,6 @@ impl Writer {
             next = number.wrapping_add(1);
         }
     }
-
-    /// A length-prefixed part, so that a reader can skip it.
-    pub(crate) fn part(&mut self, write: impl FnOnce(&mut Writer)) {
-        let mut part = Writer::default();
-        write(&mut part);
-        self.prefixed(&part.bytes);
-    }
 }
 
 /// Takes values off the front of a slice.
@@ -77,7 +75,18 @@ impl<'a> Reader<'a> {
         CodecError::Invalid { what: self.what, field }
     }
 
+    #[inline]
     pub(crate) fn uint(&mut self) -> Result<u64, CodecError> {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_uint(),
+        }
+    }
+
+    fn long_uint(&mut self) -> Result<u64, CodecError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
             let (&byte, rest) = self.rest.split_first().ok_or_else(|| self.truncated())?;
@@ -94,6 +103,16 @@ impl<'a> Reader<'a> {
             }
         }
         Err(self.invalid("a varint beyond 64 bits"))
+    }
+
+    /// Takes so many integers off the front.
+    pub(crate) fn skip_uints(&mut self, count: usize) -> Result<(), CodecError> {
+        (0..count).try_for_each(|_| self.uint().map(|_| ()))
+    }
+
+    /// Everything that is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(crate) fn int(&mut self) -> Result<i64, CodecError> {

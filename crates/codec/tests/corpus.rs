@@ -15,13 +15,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{self, Chunk, Entry, Tier};
 use keyviz_codec::{
     BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover, column_record,
     lineage_record,
 };
 use keyviz_lineage::{
-    Bucket, BucketPart, Cause, Column, Counts, Flags, Hlc, KeyRange, LineageRecord, Row, SourceId,
-    Step, Window,
+    Bucket, BucketPart, Cause, Column, Counts, Flags, Hlc, KeyRange, LineageRecord, Row, Series,
+    SourceId, Step, Window,
 };
 use uuid::Uuid;
 
@@ -65,6 +66,17 @@ fn the_seeds_are_what_the_encoders_write() {
     assert!(stale.is_empty(), "run again with KEYVIZ_WRITE_SEEDS=1 and commit: {stale:?}");
 }
 
+/// What earlier versions stored is read as what it was.
+#[test]
+fn blocks_of_old_versions_are_still_read() {
+    for (name, expected) in [("v1-two-steps", hour_blocks()), ("v2-bucket", bucket_blocks())] {
+        let input = fs::read(corpus("hour_blocks").join(name)).unwrap();
+        assert_eq!(format!("v{}", input[0]), name[..2]);
+        let value = keyviz_codec::envelope::seal(input[0], &input[1..]);
+        assert_eq!(HourBlocks::decode(&value), Ok(expected));
+    }
+}
+
 fn seeds() -> Vec<Seed> {
     let mut seeds = vec![
         ("column_record", "idle", column_record::encode(&source(1), 1, &column(0))),
@@ -73,8 +85,11 @@ fn seeds() -> Vec<Seed> {
         ("column_record", "skip", column_record::encode_skip(&source(3), u64::MAX)),
         ("coverage", "two-sources", unsealed(coverage().encode())),
         ("envelope", "sealed", keyviz_codec::envelope::seal(1, b"payload")),
-        ("hour_blocks", "two-steps", unsealed(hour_blocks().encode())),
-        ("hour_blocks", "bucket", unsealed(bucket_blocks().encode())),
+        ("hour_blocks", "v3-two-steps", unsealed(hour_blocks().encode())),
+        ("hour_blocks", "v3-bucket", unsealed(bucket_blocks().encode())),
+        ("hour_blocks", "v3-busy", unsealed(busy_blocks().encode())),
+        ("rollup", "hour", unsealed(chunk(Tier::Hour).encode())),
+        ("rollup", "five-minutes", unsealed(chunk(Tier::FiveMinutes).encode())),
         ("bucket_index", "two-buckets", unsealed(bucket_index().encode())),
         ("lineage_record", "created", unsealed(lineage_record::encode(&created()))),
         ("lineage_record", "merged", unsealed(lineage_record::encode(&merged()))),
@@ -181,6 +196,33 @@ fn hour_blocks() -> HourBlocks {
     hour
 }
 
+/// One contributor: every coding of a column, an escape, cells without reads, flags.
+fn busy_blocks() -> HourBlocks {
+    let mut hour = HourBlocks::default();
+    for index in (0..60).filter(|index| index % 7 != 3) {
+        let noise = u64::from(index) * 2_654_435_761 % 64;
+        let reads = if index == 20 { 1 << 30 } else { noise / 9 };
+        let writes = 1_000 + noise % 32;
+        let counts =
+            Counts { reads, writes, read_bytes: reads * 70, write_bytes: writes * 300 + noise };
+        let who = Contributor { node: "node-1".into(), group: 0, term: 7 };
+        let flags = Flags(u16::from(index > 50));
+        hour.block_mut(Step::MINUTE).add(&who, CellEntry { index, counts, flags });
+    }
+    hour
+}
+
+fn chunk(tier: Tier) -> Chunk {
+    let mut chunk = Chunk::new(tier);
+    for (slot, hour) in [hour_blocks(), busy_blocks(), bucket_blocks()].iter().enumerate() {
+        let [_, writes, read_bytes, _] = rollup::of(hour, tier);
+        chunk.set(2 * slot, Some(writes));
+        chunk.set(60 + slot, Some(read_bytes));
+    }
+    chunk.set(31, Some(Entry::Uneven));
+    chunk
+}
+
 fn created() -> LineageRecord {
     LineageRecord {
         id: Uuid::from_u128(7),
@@ -216,6 +258,10 @@ fn keys() -> Vec<Seed> {
     let lineage = Uuid::from_u128(0x0197_7420_dc00_7000_83cb_469d_7667_bba3);
     let named = [
         ("range", Key::Range { lineage, hour: 488_888 }),
+        (
+            "rollup",
+            Key::Rollup { tier: Tier::Hour, series: Series::Writes, hour: 488_888, chunk: 3 },
+        ),
         ("coverage", Key::Coverage { hour: 488_888 }),
         ("index", Key::Index { hour: 488_888 }),
         ("lineage", Key::Lineage { lineage }),

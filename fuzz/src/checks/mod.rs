@@ -9,16 +9,18 @@ pub mod graph;
 pub mod key_range;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{Chunk, Columns, Entry, SLOTS, Tier};
 use keyviz_codec::{
-    BucketIndex, Coverage, HourBlocks, Key, column_record, envelope, lineage_record,
+    BucketIndex, Coverage, HourBlocks, Key, SeriesReader, column_record, envelope, lineage_record,
 };
+use keyviz_lineage::Series;
 use keyviz_lineage::column::{Column, SourceId};
 
 /// Panics if something does not hold.
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target, its folder in `corpus/`.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 11] = [
     ("bucket_index", bucket_index),
     ("column_record", column_record),
     ("coverage", coverage),
@@ -29,6 +31,7 @@ pub const ALL: [(&str, Check); 10] = [
     ("key_range", key_range::key_range),
     ("lineage_record", lineage_record),
     ("marks", marks),
+    ("rollup", rollup),
 ];
 
 fn sealed(input: &[u8]) -> Option<Vec<u8>> {
@@ -93,14 +96,38 @@ pub fn envelope(input: &[u8]) {
 pub fn hour_blocks(input: &[u8]) {
     let Some(value) = sealed(input) else { return };
     let bounds = HourBlocks::decode_bounds(&value);
-    let Ok(mut hour) = HourBlocks::decode(&value) else { return };
+    let Ok(mut hour) = HourBlocks::decode(&value) else {
+        // A series may be read that others spoil, or refused.
+        let mut reader = SeriesReader::default();
+        Series::ALL.into_iter().for_each(|series| drop(reader.read(&value, series)));
+        return;
+    };
     assert_eq!(bounds, Ok(hour.bounds().cloned()));
+    same_series(&hour, &value);
     assert_eq!(HourBlocks::decode(&hour.encode()).as_ref(), Ok(&hour));
     hour.merge(&hour.clone());
-    assert_eq!(HourBlocks::decode(&hour.encode()).as_ref(), Ok(&hour));
+    let again = hour.encode();
+    assert_eq!(HourBlocks::decode(&again).as_ref(), Ok(&hour));
+    same_series(&hour, &again);
     for block in hour.blocks() {
         let columns = block.step().columns_per_hour();
         assert!(block.cells().keys().all(|&index| usize::from(index) < columns), "B3");
+    }
+}
+
+/// S1: a series that is read by itself is that of the merged cells.
+fn same_series(hour: &HourBlocks, value: &[u8]) {
+    let mut reader = SeriesReader::default();
+    for series in Series::ALL {
+        let found = reader.read(value, series);
+        let found = found.unwrap_or_else(|error| panic!("S1: {error}")); // invariant: it was decoded
+        assert_eq!(found.len(), hour.blocks().len());
+        for (column, block) in found.zip(hour.blocks()) {
+            assert_eq!(column.step, block.step());
+            let cells = block.cells().into_iter();
+            let cells = cells.map(|(at, cell)| (at, cell.counts.get(series), cell.flags));
+            assert!(column.cells().eq(cells), "S1: {series:?}");
+        }
     }
 }
 
@@ -151,4 +178,34 @@ fn same_mark<M: Mark + PartialEq + std::fmt::Debug>(value: &[u8]) -> Option<M> {
     let mark = M::decode(value).ok()?;
     assert_eq!(mark.encode(), value);
     Some(mark)
+}
+
+/// A chunk of roll-ups: whole, without its maxima, and with a slot changed. And the roll-ups of a block.
+pub fn rollup(input: &[u8]) {
+    let Some(value) = sealed(input) else { return };
+    let mut columns = Columns::default();
+    let sums = columns.read_sums(&value).map(|()| (columns.taken, columns.sums.clone()));
+    if let Ok(hour) = HourBlocks::decode(&value) {
+        for tier in Tier::ALL {
+            check_entries(&hour, tier);
+        }
+    }
+    let Ok(mut chunk) = Chunk::decode(&value) else { return };
+    assert_eq!(columns.read(&value), Ok(()));
+    assert_eq!(sums, Ok((columns.taken, columns.sums)));
+    assert_eq!(Chunk::decode(&chunk.encode()).as_ref(), Ok(&chunk));
+    let slot = input.len() % SLOTS;
+    chunk.set(slot, Some(Entry::Uneven));
+    assert_eq!(Chunk::decode(&chunk.encode()).as_ref(), Ok(&chunk));
+}
+
+/// R2: a maximum is at most its sum, which is nothing only if its cells are.
+fn check_entries(hour: &HourBlocks, tier: Tier) {
+    for entry in keyviz_codec::rollup::of(hour, tier) {
+        let Entry::Even(windows) = entry else { return };
+        for (at, held) in windows.iter().enumerate() {
+            assert!(held.max <= held.sum && (held.max > 0) == (held.sum > 0), "R2");
+            assert!(at < tier.windows() || held.sum == 0);
+        }
+    }
 }
