@@ -1,0 +1,77 @@
+//! Handles: a route that was resolved once.
+//!
+//! Invariants: a handle keeps its slot reachable (S2); the way to a cell of a plain route is in the
+//! handle itself, so that no other memory than the thread's own is read (H1).
+//! Proof: `sampler_test.rs`, `tests/loom.rs`.
+
+use crate::Op;
+use crate::cell::LARGE_BYTES;
+use crate::local::{self, Pages};
+use crate::slot::Slot;
+use crate::sync::Arc;
+
+/// Where operations on a plain route are counted: one cell of one chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) chunk: u32,
+    pub(crate) cell: u32,
+}
+
+impl Spot {
+    /// Of a route that only its slot can count (it is cut), or of none.
+    pub(crate) const SLOW: Self = Self { chunk: Pages::NOWHERE, cell: 0 };
+
+    /// Counts one operation in the calling thread's cell. Returns whether it could: else the slot must.
+    #[inline(always)]
+    pub(crate) fn observe(self, pages: &Pages, key_len: usize, op: Op, value_len: u64) -> bool {
+        if (value_len | key_len as u64) < LARGE_BYTES / 2
+            && let Some(cell) = pages.cell(self.chunk, self.cell as usize)
+        {
+            cell.add(op, key_len as u64 + value_len);
+            return true;
+        }
+        false
+    }
+}
+
+/// A route that was resolved once: observing through it needs no look-up. Holding one keeps its
+/// counters alive, so that nothing observed through it is lost after the route is removed.
+#[derive(Clone, Debug)]
+pub struct RouteHandle {
+    spot: Spot,
+    slot: Option<Arc<Slot>>,
+}
+
+impl RouteHandle {
+    /// A handle that counts nothing: observing through it costs one branch.
+    pub const fn disabled() -> Self {
+        Self { spot: Spot::SLOW, slot: None }
+    }
+
+    pub(crate) fn new(slot: Arc<Slot>) -> Self {
+        Self { spot: slot.spot(), slot: Some(slot) }
+    }
+
+    /// Counts one operation; `bytes += key length + value_len`. About a nanosecond: no lock, no
+    /// allocation, no write that another thread sees, but the first time that the calling thread
+    /// touches a route of this chunk (64 routes, or one that is cut), and where the operation is of
+    /// 8 MiB or more.
+    #[inline]
+    pub fn observe(&self, key: &[u8], op: Op, value_len: u64) {
+        let Some(slot) = &self.slot else { return };
+        let is_counted =
+            local::with(|local| self.spot.observe(&local.pages, key.len(), op, value_len));
+        if is_counted != Some(true) {
+            observe_slowly(slot, key, op, value_len);
+        }
+    }
+}
+
+/// On a route that is cut or was not touched by this thread, in a thread that ends, or of many bytes.
+#[cold]
+fn observe_slowly(slot: &Slot, key: &[u8], op: Op, value_len: u64) {
+    let bytes = (key.len() as u64).saturating_add(value_len);
+    if local::with(|local| slot.observe(Some(&local.pages), key, op, bytes)).is_none() {
+        slot.observe(None, key, op, bytes);
+    }
+}

@@ -1,0 +1,185 @@
+//! Which routes are counted, in key order, and where their cells are.
+//!
+//! Invariants: `tracked` is in (start, route, end) order, live routes and removed ones together (G1);
+//! a removed route stays until its grace is over and nobody can reach its slot (G2), which is known
+//! *before* the take that is its last (S2); a cell is given to a new route only after that (G3).
+//! Must not: be locked on the hot path.
+//! Proof: `sampler_test.rs`, `tests/loom.rs`.
+
+use keyviz_lineage::{Counts, GroupId, KeyRange, RouteId};
+
+use crate::chunk::{Lease, SHARED_CELLS, Space};
+use crate::slot::Slot;
+use crate::sub_range::SubRanges;
+use crate::sync::Arc;
+use crate::table::Table;
+
+/// A route that is counted, or that was until a moment ago.
+#[derive(Debug)]
+pub(crate) struct Tracked {
+    pub(crate) slot: Arc<Slot>,
+    /// When it was removed, Unix milliseconds.
+    pub(crate) removed_ms: Option<u64>,
+}
+
+impl Tracked {
+    fn order(&self) -> (&[u8], RouteId, &[u8]) {
+        (self.slot.range.start(), self.slot.route, self.slot.range.end())
+    }
+}
+
+/// See the module's header.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    space: Arc<Space>,
+    /// Live routes by number. Published by the sampler.
+    pub(crate) table: Arc<Table>,
+    pub(crate) tracked: Vec<Tracked>,
+    /// Chunks that uncut routes share.
+    shared: Vec<Arc<Lease>>,
+    /// Cells of `shared`, counted through all of it, that no route has; the next one last.
+    free: Vec<usize>,
+}
+
+impl Registry {
+    pub(crate) fn new(space: Arc<Space>) -> Self {
+        Self {
+            space,
+            table: Arc::new(Table::new()),
+            tracked: Vec::new(),
+            shared: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// The slot that counts this route from now on: the one it had, within the grace.
+    pub(crate) fn register(
+        &mut self,
+        route: RouteId,
+        group: GroupId,
+        subs: SubRanges,
+        now_ms: u64,
+    ) -> Arc<Slot> {
+        let at = self.first_at(subs.range(), route);
+        let old = self.tracked[at..]
+            .iter_mut()
+            .take_while(|old| old.slot.route == route && old.slot.range == *subs.range())
+            .find(|old| old.slot.is(route, group, &subs));
+        let again = old.map(|old| {
+            old.removed_ms = None;
+            Arc::clone(&old.slot)
+        });
+        if let (Some(live), Some(again)) = (self.table.slot(route), &again)
+            && Arc::ptr_eq(live, again)
+        {
+            return Arc::clone(live);
+        }
+        self.retire(route, now_ms);
+        let slot = again.unwrap_or_else(|| self.add(route, group, subs));
+        self.table = Arc::new(self.table.with(route, Some(Arc::clone(&slot))));
+        slot
+    }
+
+    fn add(&mut self, route: RouteId, group: GroupId, subs: SubRanges) -> Arc<Slot> {
+        let at = self.first_at(subs.range(), route);
+        let slot = if subs.count() > 1 {
+            let lease = Arc::new(self.space.lease(usize::from(subs.count())));
+            Slot::new(route, group, subs, lease, 0)
+        } else {
+            let cell = self.free_cell();
+            Slot::new(route, group, subs, Arc::clone(&self.shared[cell / SHARED_CELLS]), cell)
+        };
+        let slot = Arc::new(slot);
+        self.tracked.insert(at, Tracked { slot: Arc::clone(&slot), removed_ms: None });
+        slot
+    }
+
+    fn free_cell(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            let first = self.shared.len() * SHARED_CELLS;
+            self.shared.push(Arc::new(self.space.lease(SHARED_CELLS)));
+            // The lowest first, so that routes registered in key order lie in key order.
+            self.free.extend((first + 1..first + SHARED_CELLS).rev());
+            first
+        })
+    }
+
+    /// Marks a route as removed. Returns whether it was live.
+    pub(crate) fn remove(&mut self, route: RouteId, now_ms: u64) -> bool {
+        let was_live = self.retire(route, now_ms);
+        if was_live {
+            self.table = Arc::new(self.table.with(route, None));
+        }
+        was_live
+    }
+
+    fn retire(&mut self, route: RouteId, now_ms: u64) -> bool {
+        let Some(slot) = self.table.slot(route).map(Arc::clone) else { return false };
+        let at = self.first_at(&slot.range, route);
+        let tracked = self.tracked[at..].iter_mut().find(|one| Arc::ptr_eq(&one.slot, &slot));
+        if let Some(tracked) = tracked {
+            tracked.removed_ms = Some(now_ms);
+        }
+        true
+    }
+
+    /// Where a route stands in `tracked`, or would.
+    fn first_at(&self, range: &KeyRange, route: RouteId) -> usize {
+        let key = (range.start(), route, range.end());
+        self.tracked.partition_point(|one| one.order() < key)
+    }
+
+    /// Takes every count, and hands each route that counted anything to `row`, in key order. Removed
+    /// routes whose grace ended before `now_ms - grace_ms` and that nobody can reach are let go.
+    pub(crate) fn take(
+        &mut self,
+        now_ms: u64,
+        grace_ms: u64,
+        mut row: impl FnMut(&Slot, &[Counts]),
+    ) {
+        // S2: which ones are unreachable, then their last take.
+        let mut done = Vec::new();
+        for (at, tracked) in self.tracked.iter_mut().enumerate() {
+            let is_over = |removed_ms: u64| now_ms >= removed_ms.saturating_add(grace_ms);
+            if tracked.removed_ms.is_some_and(is_over) && Arc::get_mut(&mut tracked.slot).is_some()
+            {
+                done.push(at);
+            }
+        }
+        let mut counts = vec![Counts::default(); self.shared.len() * SHARED_CELLS];
+        for (lease, counts) in self.shared.iter().zip(counts.chunks_mut(SHARED_CELLS)) {
+            lease.chunk.take_all(counts);
+        }
+        for Tracked { slot, .. } in &self.tracked {
+            if slot.sub_ranges().is_some() {
+                row(slot, &slot.take());
+            } else {
+                let own = &mut counts[slot.cell()..=slot.cell()];
+                slot.take_aside(own);
+                row(slot, own);
+            }
+        }
+        self.let_go(&done);
+    }
+
+    /// Forgets the routes at `done` (ascending places in `tracked`).
+    fn let_go(&mut self, done: &[usize]) {
+        let (mut at, mut done) = (0, done.iter().copied().peekable());
+        let free = &mut self.free;
+        self.tracked.retain(|tracked| {
+            let is_done = done.next_if_eq(&at).is_some();
+            if is_done && tracked.slot.sub_ranges().is_none() {
+                free.push(tracked.slot.cell()); // G3
+            }
+            at += 1;
+            !is_done
+        });
+    }
+
+    /// How many bytes the counters of all threads take.
+    pub(crate) fn counter_bytes(&self) -> usize {
+        let cut = self.tracked.iter().filter(|one| one.slot.sub_ranges().is_some());
+        let leases = self.shared.iter().chain(cut.map(|one| one.slot.lease()));
+        leases.map(|lease| lease.chunk.bytes()).sum()
+    }
+}
