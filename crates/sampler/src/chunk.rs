@@ -24,7 +24,7 @@ use crate::cell::{Cell, Taken};
 use crate::sync::{Arc, Mutex, SharedSlice, lock, shared_slice};
 
 /// How many routes share a chunk: 2 KiB a thread.
-pub(crate) const SHARED_CELLS: usize = 64;
+pub(crate) const SHARED_CELLS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// One thread's cells of one chunk.
 pub(crate) type Page = SharedSlice<Cell>;
@@ -115,14 +115,14 @@ impl Space {
     }
 
     /// A chunk of `cells` cells, for as long as the lease lives.
-    pub(crate) fn lease(self: &Arc<Self>, cells: usize) -> Lease {
-        let mut numbers = lock(&self.0);
+    pub(crate) fn lease(space: &Arc<Self>, cells: usize) -> Lease {
+        let mut numbers = lock(&space.0);
         let chunk = numbers.free.get_mut(&cells).and_then(Vec::pop).unwrap_or_else(|| {
             let number = numbers.next;
             numbers.next += 1;
             Arc::new(Chunk { number, cells, pages: Mutex::new(Vec::new()) })
         });
-        Lease { chunk, space: Arc::clone(self) }
+        Lease { chunk, space: Arc::clone(space) }
     }
 }
 

@@ -10,7 +10,7 @@ fn taken(lease: &Lease) -> Counts {
 
 #[test]
 fn a_thread_that_ends_leaves_its_counts_and_its_page_to_the_next() {
-    let lease = Space::new().lease(SHARED_CELLS);
+    let lease = Space::lease(&Space::new(), SHARED_CELLS);
     for _ in 0..3 {
         let pages = Pages::new();
         let cell = pages.touch(&lease.chunk, 3).unwrap();
@@ -24,7 +24,7 @@ fn a_thread_that_ends_leaves_its_counts_and_its_page_to_the_next() {
 
 #[test]
 fn threads_that_live_have_a_page_each() {
-    let lease = Space::new().lease(SHARED_CELLS);
+    let lease = Space::lease(&Space::new(), SHARED_CELLS);
     let (a, b) = (Pages::new(), Pages::new());
     a.touch(&lease.chunk, 3).unwrap().add(Op::Read, 1);
     b.touch(&lease.chunk, 3).unwrap().add(Op::Read, 1);
@@ -37,12 +37,12 @@ fn threads_that_live_have_a_page_each() {
 #[test]
 fn a_chunk_that_was_given_back_begins_at_zero_on_the_same_pages() {
     let (space, pages) = (Space::new(), Pages::new());
-    let first = space.lease(SHARED_CELLS);
+    let first = Space::lease(&space, SHARED_CELLS);
     let number = first.chunk.number;
     pages.touch(&first.chunk, 3).unwrap().add(Op::Read, 1);
     drop(first);
-    assert_ne!(space.lease(2).chunk.number, number, "of another size");
-    let again = space.lease(SHARED_CELLS);
+    assert_ne!(Space::lease(&space, 2).chunk.number, number, "of another size");
+    let again = Space::lease(&space, SHARED_CELLS);
     assert_eq!(again.chunk.number, number);
     assert!(taken(&again).is_idle());
     pages.cell(number, 3).unwrap().add(Op::Read, 1);
@@ -52,7 +52,7 @@ fn a_chunk_that_was_given_back_begins_at_zero_on_the_same_pages() {
 #[test]
 fn pages_are_found_by_number_in_every_folder() {
     let (space, pages) = (Space::new(), Pages::new());
-    let leases: Vec<_> = (0..1_200).map(|_| space.lease(1)).collect();
+    let leases: Vec<_> = (0..1_200).map(|_| Space::lease(&space, 1)).collect();
     for lease in &leases {
         assert!(pages.cell(lease.chunk.number, 0).is_none());
         pages.touch(&lease.chunk, 0).unwrap().add(Op::Read, u64::from(lease.chunk.number));

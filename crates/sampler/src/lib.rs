@@ -26,6 +26,8 @@ mod chunk;
 mod flush;
 mod handle;
 mod local;
+#[cfg(loom)]
+pub mod model;
 mod registry;
 mod sampler;
 mod slot;

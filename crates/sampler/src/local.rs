@@ -16,8 +16,8 @@ use crate::{Op, cell};
 
 /// Chunks go by number into this many folders of this many pages. Routes of chunks beyond them
 /// (262,143: 16 million routes, or as many cut ones) are counted aside.
-const FOLDERS: usize = 512;
-const FOLDER_PAGES: usize = 512;
+const FOLDERS: usize = if cfg!(loom) { 2 } else { 512 };
+const FOLDER_PAGES: usize = if cfg!(loom) { 2 } else { 512 };
 
 type Folder = [OnceCell<Page>; FOLDER_PAGES];
 

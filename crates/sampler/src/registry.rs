@@ -83,7 +83,7 @@ impl Registry {
     fn add(&mut self, route: RouteId, group: GroupId, subs: SubRanges) -> Arc<Slot> {
         let at = self.first_at(subs.range(), route);
         let slot = if subs.count() > 1 {
-            let lease = Arc::new(self.space.lease(usize::from(subs.count())));
+            let lease = Arc::new(Space::lease(&self.space, usize::from(subs.count())));
             Slot::new(route, group, subs, lease, 0)
         } else {
             let cell = self.free_cell();
@@ -97,7 +97,7 @@ impl Registry {
     fn free_cell(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
             let first = self.shared.len() * SHARED_CELLS;
-            self.shared.push(Arc::new(self.space.lease(SHARED_CELLS)));
+            self.shared.push(Arc::new(Space::lease(&self.space, SHARED_CELLS)));
             // The lowest first, so that routes registered in key order lie in key order.
             self.free.extend((first + 1..first + SHARED_CELLS).rev());
             first

@@ -18,7 +18,7 @@ proptest! {
     fn is_a_map(changes in prop::collection::vec((1..200_u64, any::<bool>(), any::<bool>()), 0..300)) {
         // The inverse of the multiplier spreads ids over no shards at all.
         let crowded = |n: u64| n.wrapping_mul(0xf1de_83e1_9937_733d).max(1);
-        let lease = Arc::new(Space::new().lease(SHARED_CELLS));
+        let lease = Arc::new(Space::lease(&Space::new(), SHARED_CELLS));
         let (mut table, mut model) = (Table::new(), HashMap::new());
         for (n, is_crowded, is_added) in changes {
             let route = if is_crowded { crowded(n) } else { n };
