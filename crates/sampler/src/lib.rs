@@ -25,6 +25,7 @@ mod cell;
 mod chunk;
 mod flush;
 mod handle;
+mod history;
 mod local;
 #[cfg(loom)]
 pub mod model;
@@ -34,11 +35,13 @@ mod slot;
 mod sub_range;
 mod sync;
 mod table;
+mod varint;
 
 use keyviz_lineage::{Column, Counts};
 
 pub use flush::{Flush, SubRangeRow};
 pub use handle::RouteHandle;
+pub use history::{DEFAULT_HISTORY_COLUMNS, History, MAX_HISTORY_COLUMNS};
 pub use sampler::{Sampler, Settings};
 pub use sub_range::{MAX_SUB_RANGES, SubRanges};
 
