@@ -61,9 +61,14 @@ impl SubRanges {
     #[inline]
     pub fn index_of(&self, key: &[u8]) -> u16 {
         let offset = window(key, self.prefix_len).saturating_sub(self.lo);
-        // A span of 0 has one part.
-        let index = u128::from(self.count) * u128::from(offset) / u128::from(self.span.max(1));
-        index.min(u128::from(self.count - 1)) as u16
+        let (count, span) = (u64::from(self.count), self.span.max(1)); // a span of 0 has one part
+        // 128 bits only where 64 do not hold the product: dividing them is slow.
+        let index = match count.checked_mul(offset) {
+            Some(share) => share / span,
+            None => (u128::from(count) * u128::from(offset) / u128::from(span))
+                .min(u128::from(count)) as u64,
+        };
+        index.min(count - 1) as u16
     }
 
     /// The first key of part `index`; of part `count`, the route's end. `None` beyond that.
