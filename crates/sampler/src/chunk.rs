@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Space (the process)   numbers chunks, keeps those that no sampler uses
-//! └ Chunk 7             64 routes of one sampler, or the sub-ranges of one route
+//! └ Chunk 7             64 routes or sub-ranges of one sampler
 //!   ├ Page of thread A  one cell a route, written by A only; and what was taken of each
 //!   └ Page of thread B
 //! ```
@@ -15,24 +15,23 @@
 //! Must not: know routes.
 //! Proof: `chunk_test.rs`, `tests/loom.rs`.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use keyviz_lineage::Counts;
 
 use crate::cell::{Cell, Taken};
-use crate::sync::{Arc, Mutex, SharedSlice, lock, shared_slice};
+use crate::sync::{Arc, Mutex, lock};
 
-/// How many routes share a chunk: 2 KiB a thread.
-pub(crate) const SHARED_CELLS: usize = if cfg!(loom) { 1 } else { 64 };
+/// How many routes or sub-ranges share a chunk: 2 KiB a thread.
+pub(crate) const CHUNK_CELLS: usize = if cfg!(loom) { 1 } else { 64 };
 
 /// One thread's cells of one chunk.
-pub(crate) type Page = SharedSlice<Cell>;
+pub(crate) type Page = Arc<[Cell; CHUNK_CELLS]>;
 
 #[derive(Debug)]
 struct Entry {
     page: Page,
-    taken: Box<[Taken]>,
+    taken: Box<[Taken; CHUNK_CELLS]>,
 }
 
 impl Entry {
@@ -53,7 +52,6 @@ impl Entry {
 pub(crate) struct Chunk {
     /// From 0, for the whole process.
     pub(crate) number: u32,
-    cells: usize,
     pages: Mutex<Vec<Entry>>,
 }
 
@@ -62,16 +60,16 @@ impl Chunk {
     pub(crate) fn attach(&self) -> Page {
         let mut pages = lock(&self.pages);
         // P1, P2: what its last owner counted stays there, to be taken.
-        if let Some(left) = pages.iter_mut().find_map(|entry| {
+        let left = pages.iter_mut().find_map(|entry| {
             let is_unowned = entry.is_unowned();
-            is_unowned.then(|| SharedSlice::clone(&entry.page))
-        }) {
-            return left;
-        }
-        let page = shared_slice((0..self.cells).map(|_| Cell::new()).collect());
-        let taken = vec![Taken::default(); self.cells].into_boxed_slice();
-        pages.push(Entry { page: Arc::clone(&page), taken });
-        page
+            is_unowned.then(|| Arc::clone(&entry.page))
+        });
+        left.unwrap_or_else(|| {
+            let page = Arc::new(std::array::from_fn(|_| Cell::new()));
+            let taken = Box::new([Taken::default(); CHUNK_CELLS]);
+            pages.push(Entry { page: Arc::clone(&page), taken });
+            page
+        })
     }
 
     /// Adds to `into` what was counted in `cells` since they were last taken.
@@ -86,15 +84,14 @@ impl Chunk {
         lock(&self.pages).retain_mut(|entry| {
             // P3: in this order.
             let is_unowned = entry.is_unowned();
-            entry.take(0..self.cells, into);
+            entry.take(0..CHUNK_CELLS, into);
             !is_unowned
         });
     }
 
     /// How many bytes its pages take.
     pub(crate) fn bytes(&self) -> usize {
-        let cell = size_of::<Cell>() + size_of::<Taken>();
-        lock(&self.pages).len() * self.cells * cell
+        lock(&self.pages).len() * CHUNK_CELLS * (size_of::<Cell>() + size_of::<Taken>())
     }
 }
 
@@ -105,8 +102,7 @@ pub(crate) struct Space(Mutex<Numbers>);
 #[derive(Debug, Default)]
 struct Numbers {
     next: u32,
-    /// By how many cells they have.
-    free: BTreeMap<usize, Vec<Arc<Chunk>>>,
+    free: Vec<Arc<Chunk>>,
 }
 
 impl Space {
@@ -114,13 +110,13 @@ impl Space {
         Arc::new(Self(Mutex::new(Numbers::default())))
     }
 
-    /// A chunk of `cells` cells, for as long as the lease lives.
-    pub(crate) fn lease(space: &Arc<Self>, cells: usize) -> Lease {
+    /// A chunk, for as long as the lease lives.
+    pub(crate) fn lease(space: &Arc<Self>) -> Lease {
         let mut numbers = lock(&space.0);
-        let chunk = numbers.free.get_mut(&cells).and_then(Vec::pop).unwrap_or_else(|| {
+        let chunk = numbers.free.pop().unwrap_or_else(|| {
             let number = numbers.next;
             numbers.next += 1;
-            Arc::new(Chunk { number, cells, pages: Mutex::new(Vec::new()) })
+            Arc::new(Chunk { number, pages: Mutex::new(Vec::new()) })
         });
         Lease { chunk, space: Arc::clone(space) }
     }
@@ -136,9 +132,8 @@ pub(crate) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // P4: what nobody took is forgotten here, so that the next lease begins at zero.
-        let cells = self.chunk.cells;
-        self.chunk.take_all(&mut vec![Counts::default(); cells]);
-        lock(&self.space.0).free.entry(cells).or_default().push(Arc::clone(&self.chunk));
+        self.chunk.take_all(&mut [Counts::default(); CHUNK_CELLS]);
+        lock(&self.space.0).free.push(Arc::clone(&self.chunk));
     }
 }
 

@@ -5,34 +5,9 @@
 //! Proof: `sampler_test.rs`, `tests/loom.rs`.
 
 use crate::Op;
-use crate::cell::LARGE_BYTES;
-use crate::local::{self, Pages};
+use crate::local::{self, Spot};
 use crate::slot::Slot;
 use crate::sync::Arc;
-
-/// Where operations on a plain route are counted: one cell of one chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spot {
-    pub(crate) chunk: u32,
-    pub(crate) cell: u32,
-}
-
-impl Spot {
-    /// Of a route that only its slot can count (it is cut), or of none.
-    pub(crate) const SLOW: Self = Self { chunk: Pages::NOWHERE, cell: 0 };
-
-    /// Counts one operation in the calling thread's cell. Returns whether it could: else the slot must.
-    #[inline(always)]
-    pub(crate) fn observe(self, pages: &Pages, key_len: usize, op: Op, value_len: u64) -> bool {
-        if (value_len | key_len as u64) < LARGE_BYTES / 2
-            && let Some(cell) = pages.cell(self.chunk, self.cell as usize)
-        {
-            cell.add(op, key_len as u64 + value_len);
-            return true;
-        }
-        false
-    }
-}
 
 /// A route that was resolved once: observing through it needs no look-up. Holding one keeps its
 /// counters alive, so that nothing observed through it is lost after the route is removed.
@@ -45,7 +20,7 @@ pub struct RouteHandle {
 impl RouteHandle {
     /// A handle that counts nothing: observing through it costs one branch.
     pub const fn disabled() -> Self {
-        Self { spot: Spot::SLOW, slot: None }
+        Self { spot: Spot::NOWHERE, slot: None }
     }
 
     pub(crate) fn new(slot: Arc<Slot>) -> Self {
@@ -54,7 +29,7 @@ impl RouteHandle {
 
     /// Counts one operation; `bytes += key length + value_len`. About a nanosecond: no lock, no
     /// allocation, no write that another thread sees, but the first time that the calling thread
-    /// touches a route of this chunk (64 routes, or one that is cut), and where the operation is of
+    /// touches a route of this chunk (64 routes or sub-ranges), and where the operation is of
     /// 8 MiB or more.
     #[inline]
     pub fn observe(&self, key: &[u8], op: Op, value_len: u64) {

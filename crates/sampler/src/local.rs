@@ -9,19 +9,55 @@ use std::cell::{Cell, OnceCell};
 
 use keyviz_lineage::RouteId;
 
-use crate::chunk::{Chunk, Page};
+use crate::cell::LARGE_BYTES;
+use crate::chunk::{CHUNK_CELLS, Chunk, Page};
 use crate::sync::Arc;
 use crate::table::Table;
 use crate::{Op, cell};
 
-/// Chunks go by number into this many folders of this many pages. Routes of chunks beyond them
-/// (262,143: 16 million routes, or as many cut ones) are counted aside.
-const FOLDERS: usize = if cfg!(loom) { 2 } else { 512 };
-const FOLDER_PAGES: usize = if cfg!(loom) { 2 } else { 512 };
+/// Chunks go by number into this many folders of this many pages: a byte chooses each, so that
+/// nothing is checked. Routes of chunks beyond them (65,535: 4 million routes) are counted aside.
+const FOLDERS: usize = if cfg!(loom) { 2 } else { 256 };
+const FOLDER_PAGES: usize = if cfg!(loom) { 2 } else { 256 };
 
 type Folder = [OnceCell<Page>; FOLDER_PAGES];
 
-/// A thread's pages by the number of their chunk.
+/// Where a cell is in every thread's pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    folder: u8,
+    page: u8,
+    cell: u8,
+}
+
+impl Spot {
+    /// No page is ever there.
+    pub(crate) const NOWHERE: Self =
+        Self { folder: (FOLDERS - 1) as u8, page: (FOLDER_PAGES - 1) as u8, cell: 0 };
+
+    /// Of a cell (0 to 63) of a chunk.
+    pub(crate) const fn of(chunk: u32, cell: usize) -> Self {
+        let (folder, page) = (chunk as usize / FOLDER_PAGES, chunk as usize % FOLDER_PAGES);
+        if folder * FOLDER_PAGES + page + 1 >= FOLDERS * FOLDER_PAGES {
+            return Self::NOWHERE;
+        }
+        Self { folder: folder as u8, page: page as u8, cell: cell as u8 }
+    }
+
+    /// Counts one operation in the calling thread's cell. Returns whether it could: else the slot must.
+    #[inline(always)]
+    pub(crate) fn observe(self, pages: &Pages, key_len: usize, op: Op, value_len: u64) -> bool {
+        if (value_len | key_len as u64) < LARGE_BYTES / 2
+            && let Some(cell) = pages.cell(self)
+        {
+            cell.add(op, key_len as u64 + value_len);
+            return true;
+        }
+        false
+    }
+}
+
+/// A thread's pages.
 pub(crate) struct Pages([OnceCell<Box<Folder>>; FOLDERS]);
 
 impl Pages {
@@ -29,28 +65,24 @@ impl Pages {
         Self([const { OnceCell::new() }; FOLDERS])
     }
 
-    /// The cell, unless this thread has not touched the chunk yet. The chunk is one that
-    /// [`Pages::has_place_for`].
+    /// The cell, unless this thread has not touched the chunk yet.
     #[inline(always)]
-    pub(crate) fn cell(&self, chunk: u32, cell: usize) -> Option<&cell::Cell> {
-        let folder = self.0[chunk as usize / FOLDER_PAGES % FOLDERS].get()?;
-        folder[chunk as usize % FOLDER_PAGES].get()?.get(cell)
-    }
-
-    /// A chunk that is never touched: what is looked for there is not found.
-    pub(crate) const NOWHERE: u32 = (FOLDERS * FOLDER_PAGES - 1) as u32;
-
-    pub(crate) const fn has_place_for(chunk: u32) -> bool {
-        chunk < Self::NOWHERE
+    pub(crate) fn cell(&self, spot: Spot) -> Option<&cell::Cell> {
+        let folder = self.0[usize::from(spot.folder) % FOLDERS].get()?;
+        let page = folder[usize::from(spot.page) % FOLDER_PAGES].get()?;
+        Some(&page[usize::from(spot.cell) % CHUNK_CELLS])
     }
 
     /// The cell, of a page that is made if need be: the one time that a thread allocates (and locks
     /// the chunk) for these routes.
-    pub(crate) fn touch(&self, chunk: &Chunk, cell: usize) -> Option<&cell::Cell> {
-        let at = chunk.number as usize;
-        let folder = self.0[at / FOLDER_PAGES % FOLDERS]
+    pub(crate) fn touch(&self, chunk: &Chunk, spot: Spot) -> Option<&cell::Cell> {
+        if spot == Spot::NOWHERE {
+            return None;
+        }
+        let folder = self.0[usize::from(spot.folder) % FOLDERS]
             .get_or_init(|| Box::new([const { OnceCell::new() }; FOLDER_PAGES]));
-        folder[at % FOLDER_PAGES].get_or_init(|| chunk.attach()).get(cell)
+        folder[usize::from(spot.page) % FOLDER_PAGES].get_or_init(|| chunk.attach());
+        self.cell(spot)
     }
 }
 

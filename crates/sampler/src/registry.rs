@@ -8,8 +8,8 @@
 
 use keyviz_lineage::{Counts, GroupId, KeyRange, RouteId};
 
-use crate::chunk::{Lease, SHARED_CELLS, Space};
-use crate::slot::Slot;
+use crate::chunk::{CHUNK_CELLS, Lease, Space};
+use crate::slot::{Slot, SlotCell};
 use crate::sub_range::SubRanges;
 use crate::sync::Arc;
 use crate::table::Table;
@@ -35,7 +35,7 @@ pub(crate) struct Registry {
     /// Live routes by number. Published by the sampler.
     pub(crate) table: Arc<Table>,
     pub(crate) tracked: Vec<Tracked>,
-    /// Chunks that uncut routes share.
+    /// The chunks that routes share.
     shared: Vec<Arc<Lease>>,
     /// Cells of `shared`, counted through all of it, that no route has; the next one last.
     free: Vec<usize>,
@@ -82,13 +82,11 @@ impl Registry {
 
     fn add(&mut self, route: RouteId, group: GroupId, subs: SubRanges) -> Arc<Slot> {
         let at = self.first_at(subs.range(), route);
-        let slot = if subs.count() > 1 {
-            let lease = Arc::new(Space::lease(&self.space, usize::from(subs.count())));
-            Slot::new(route, group, subs, lease, 0)
-        } else {
-            let cell = self.free_cell();
-            Slot::new(route, group, subs, Arc::clone(&self.shared[cell / SHARED_CELLS]), cell)
-        };
+        let cells = (0..subs.count()).map(|_| {
+            let at = self.free_cell();
+            SlotCell::new(Arc::clone(&self.shared[at / CHUNK_CELLS]), at)
+        });
+        let slot = Slot::new(route, group, subs, cells.collect());
         let slot = Arc::new(slot);
         self.tracked.insert(at, Tracked { slot: Arc::clone(&slot), removed_ms: None });
         slot
@@ -96,10 +94,10 @@ impl Registry {
 
     fn free_cell(&mut self) -> usize {
         self.free.pop().unwrap_or_else(|| {
-            let first = self.shared.len() * SHARED_CELLS;
-            self.shared.push(Arc::new(Space::lease(&self.space, SHARED_CELLS)));
+            let first = self.shared.len() * CHUNK_CELLS;
+            self.shared.push(Arc::new(Space::lease(&self.space)));
             // The lowest first, so that routes registered in key order lie in key order.
-            self.free.extend((first + 1..first + SHARED_CELLS).rev());
+            self.free.extend((first + 1..first + CHUNK_CELLS).rev());
             first
         })
     }
@@ -146,17 +144,21 @@ impl Registry {
                 done.push(at);
             }
         }
-        let mut counts = vec![Counts::default(); self.shared.len() * SHARED_CELLS];
-        for (lease, counts) in self.shared.iter().zip(counts.chunks_mut(SHARED_CELLS)) {
+        let mut counts = vec![Counts::default(); self.shared.len() * CHUNK_CELLS];
+        for (lease, counts) in self.shared.iter().zip(counts.chunks_mut(CHUNK_CELLS)) {
             lease.chunk.take_all(counts);
         }
+        let mut parts = Vec::new();
         for Tracked { slot, .. } in &self.tracked {
-            if slot.sub_ranges().is_some() {
-                row(slot, &slot.take());
-            } else {
-                let own = &mut counts[slot.cell()..=slot.cell()];
+            if let [cell] = &*slot.cells {
+                let own = &mut counts[cell.at..=cell.at];
                 slot.take_aside(own);
                 row(slot, own);
+            } else {
+                parts.clear();
+                parts.extend(slot.cells.iter().map(|cell| counts[cell.at]));
+                slot.take_aside(&mut parts);
+                row(slot, &parts);
             }
         }
         self.let_go(&done);
@@ -168,8 +170,8 @@ impl Registry {
         let free = &mut self.free;
         self.tracked.retain(|tracked| {
             let is_done = done.next_if_eq(&at).is_some();
-            if is_done && tracked.slot.sub_ranges().is_none() {
-                free.push(tracked.slot.cell()); // G3
+            if is_done {
+                free.extend(tracked.slot.cells.iter().map(|cell| cell.at)); // G3
             }
             at += 1;
             !is_done
@@ -178,8 +180,6 @@ impl Registry {
 
     /// How many bytes the counters of all threads take.
     pub(crate) fn counter_bytes(&self) -> usize {
-        let cut = self.tracked.iter().filter(|one| one.slot.sub_ranges().is_some());
-        let leases = self.shared.iter().chain(cut.map(|one| one.slot.lease()));
-        leases.map(|lease| lease.chunk.bytes()).sum()
+        self.shared.iter().map(|lease| lease.chunk.bytes()).sum()
     }
 }

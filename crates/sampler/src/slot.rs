@@ -9,46 +9,56 @@ use keyviz_lineage::{Counts, GroupId, KeyRange, RouteId};
 
 use crate::Op;
 use crate::cell::LARGE_BYTES;
-use crate::chunk::{Lease, SHARED_CELLS};
-use crate::handle::Spot;
-use crate::local::Pages;
+use crate::chunk::{CHUNK_CELLS, Lease};
+use crate::local::{Pages, Spot};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering, lock};
 
+/// One of a route's cells.
+#[derive(Debug)]
+pub(crate) struct SlotCell {
+    spot: Spot,
+    /// Among all cells that its sampler shares out.
+    pub(crate) at: usize,
+    pub(crate) lease: Arc<Lease>,
+}
+
+impl SlotCell {
+    /// The cell `at`, which is in the chunk of `lease`.
+    pub(crate) fn new(lease: Arc<Lease>, at: usize) -> Self {
+        Self { spot: Spot::of(lease.chunk.number, at % CHUNK_CELLS), at, lease }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// The first of its cells in its chunk.
-    first: usize,
-    /// Its cell among all that its sampler shares out, where it is not cut.
-    cell: usize,
-    /// More than one: a cell each, from `first`.
-    subs: Option<Box<SubRanges>>,
-    lease: Arc<Lease>,
     pub(crate) route: RouteId,
     pub(crate) group: GroupId,
     pub(crate) range: KeyRange,
-    /// Whether there is anything aside: 1 from before it is there.
+    /// One, or one a sub-range.
+    pub(crate) cells: Box<[SlotCell]>,
+    /// Where it is cut.
+    subs: Option<Box<SubRanges>>,
+    /// Whether there is anything aside.
     has_aside: AtomicU32,
     /// By sub-range.
     aside: Mutex<Vec<(u16, Counts)>>,
 }
 
 impl Slot {
+    /// A slot with as many cells as sub-ranges.
     pub(crate) fn new(
         route: RouteId,
         group: GroupId,
         subs: SubRanges,
-        lease: Arc<Lease>,
-        cell: usize,
+        cells: Vec<SlotCell>,
     ) -> Self {
         Self {
-            first: cell % SHARED_CELLS,
-            cell,
-            range: subs.range().clone(),
-            subs: (subs.count() > 1).then(|| Box::new(subs)),
-            lease,
             route,
             group,
+            range: subs.range().clone(),
+            cells: cells.into(),
+            subs: (subs.count() > 1).then(|| Box::new(subs)),
             has_aside: AtomicU32::new(0),
             aside: Mutex::new(Vec::new()),
         }
@@ -67,30 +77,20 @@ impl Slot {
         self.subs.as_deref()
     }
 
-    /// Its cell among all that its sampler shares out, where it is not cut.
-    pub(crate) fn cell(&self) -> usize {
-        self.cell
-    }
-
-    /// Where an operation on it is counted.
+    /// Where an operation on it is counted, if that does not depend on the key.
     pub(crate) fn spot(&self) -> Spot {
-        let chunk = self.lease.chunk.number;
-        if self.subs.is_some() || !Pages::has_place_for(chunk) {
-            return Spot::SLOW;
+        match &*self.cells {
+            [cell] => cell.spot,
+            _ => Spot::NOWHERE,
         }
-        // A shared chunk has 64 cells.
-        Spot { chunk, cell: self.first as u32 }
     }
 
     /// Counts one operation on the calling thread's pages, or aside where it has none any more.
     pub(crate) fn observe(&self, pages: Option<&Pages>, key: &[u8], op: Op, bytes: u64) {
         let index = self.subs.as_ref().map_or(0, |subs| subs.index_of(key));
-        let chunk = &self.lease.chunk;
-        let has_cell = bytes < LARGE_BYTES && Pages::has_place_for(chunk.number);
-        if let Some(pages) = pages.filter(|_| has_cell) {
-            let cell = self.first + usize::from(index);
-            let cell = pages.cell(chunk.number, cell).or_else(|| pages.touch(chunk, cell));
-            if let Some(cell) = cell {
+        if let (Some(pages), true) = (pages, bytes < LARGE_BYTES) {
+            let SlotCell { spot, lease, .. } = &self.cells[usize::from(index)];
+            if let Some(cell) = pages.cell(*spot).or_else(|| pages.touch(&lease.chunk, *spot)) {
                 return cell.add(op, bytes);
             }
         }
@@ -127,15 +127,12 @@ impl Slot {
 
     /// What was counted since the last take, by sub-range.
     pub(crate) fn take(&self) -> Vec<Counts> {
-        let count = self.subs.as_ref().map_or(1, |subs| usize::from(subs.count()));
-        let mut counts = vec![Counts::default(); count];
-        self.lease.chunk.take(self.first..self.first + count, &mut counts);
+        let mut counts = vec![Counts::default(); self.cells.len()];
+        for (SlotCell { at, lease, .. }, sum) in self.cells.iter().zip(&mut counts) {
+            let at = at % CHUNK_CELLS;
+            lease.chunk.take(at..at + 1, std::slice::from_mut(sum));
+        }
         self.take_aside(&mut counts);
         counts
-    }
-
-    /// The chunk that its cells are in.
-    pub(crate) fn lease(&self) -> &Arc<Lease> {
-        &self.lease
     }
 }

@@ -1,7 +1,7 @@
 //! The route table: from a route's number to where it is counted. Immutable; a change makes a new one.
 //!
 //! ```text
-//! Table -> 256 shards -> entries, open addressing:  route u64 | chunk u32 | cell u32
+//! Table -> 256 shards -> entries, open addressing:  route u64 | where it is counted
 //!                        slots, one an entry, which keep what the entries name alive
 //! ```
 //! Invariants: a table keeps its slots reachable (B1: so a slot that no table and no handle holds has
@@ -12,7 +12,7 @@
 
 use keyviz_lineage::RouteId;
 
-use crate::handle::Spot;
+use crate::local::Spot;
 use crate::slot::Slot;
 use crate::sync::{Arc, SharedSlice, shared_slice};
 
@@ -25,7 +25,7 @@ struct Entry {
     spot: Spot,
 }
 
-const EMPTY: Entry = Entry { route: 0, spot: Spot::SLOW };
+const EMPTY: Entry = Entry { route: 0, spot: Spot::NOWHERE };
 
 #[derive(Clone, Debug)]
 struct Shard {
@@ -60,8 +60,9 @@ impl Shard {
 #[inline(always)]
 fn find(entries: &[Entry], route: RouteId) -> Option<(usize, Spot)> {
     let last = entries.len().wrapping_sub(1);
-    // The topmost bits chose the shard.
-    let mut at = (hash(route) >> 24) as usize;
+    // The topmost 8 bits chose the shard; the next 24, as a share of the entries. So ids that were
+    // given out in turn lie evenly, as multiples of the golden ratio do, and the first probe hits.
+    let mut at = ((hash(route) >> 32 & 0xff_ffff) as usize * entries.len()) >> 24;
     loop {
         at &= last;
         let entry = entries.get(at)?;
@@ -89,10 +90,10 @@ impl Table {
         Self { shards: std::array::from_fn(|_| empty.clone()) }
     }
 
-    /// Where `route` is counted; [`Spot::SLOW`] if the table does not know.
+    /// Where `route` is counted; [`Spot::NOWHERE`] if the table does not know.
     #[inline(always)]
     pub(crate) fn spot(&self, route: RouteId) -> Spot {
-        find(&self.shards[shard_of(route)].entries, route).map_or(Spot::SLOW, |(_, spot)| spot)
+        find(&self.shards[shard_of(route)].entries, route).map_or(Spot::NOWHERE, |(_, spot)| spot)
     }
 
     /// The slot that counts for `route`.

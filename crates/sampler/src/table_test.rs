@@ -4,12 +4,14 @@ use keyviz_lineage::KeyRange;
 use proptest::prelude::*;
 
 use super::*;
-use crate::chunk::{Lease, SHARED_CELLS, Space};
+use crate::chunk::{CHUNK_CELLS, Lease, Space};
+use crate::slot::SlotCell;
 use crate::sub_range::SubRanges;
 
 fn slot(route: RouteId, lease: &Arc<Lease>) -> Arc<Slot> {
     let subs = SubRanges::new(KeyRange::all(), 1);
-    Arc::new(Slot::new(route, 1, subs, Arc::clone(lease), route as usize % SHARED_CELLS))
+    let cell = SlotCell::new(Arc::clone(lease), route as usize % CHUNK_CELLS);
+    Arc::new(Slot::new(route, 1, subs, vec![cell]))
 }
 
 proptest! {
@@ -18,7 +20,7 @@ proptest! {
     fn is_a_map(changes in prop::collection::vec((1..200_u64, any::<bool>(), any::<bool>()), 0..300)) {
         // The inverse of the multiplier spreads ids over no shards at all.
         let crowded = |n: u64| n.wrapping_mul(0xf1de_83e1_9937_733d).max(1);
-        let lease = Arc::new(Space::lease(&Space::new(), SHARED_CELLS));
+        let lease = Arc::new(Space::lease(&Space::new()));
         let (mut table, mut model) = (Table::new(), HashMap::new());
         for (n, is_crowded, is_added) in changes {
             let route = if is_crowded { crowded(n) } else { n };
@@ -33,7 +35,7 @@ proptest! {
             for route in [n, crowded(n)] {
                 let (found, expected) = (table.slot(route), model.get(&route));
                 prop_assert_eq!(found.map(Arc::as_ptr), expected.map(Arc::as_ptr));
-                let spot = expected.map_or(Spot::SLOW, |slot| slot.spot());
+                let spot = expected.map_or(Spot::NOWHERE, |slot| slot.spot());
                 prop_assert_eq!(table.spot(route), spot);
             }
         }
