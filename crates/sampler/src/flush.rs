@@ -1,12 +1,19 @@
 //! What a flush brings: a column, and beside it what a column has no field for.
 //!
 //! Invariants: rows are in `Row::order`, one for each route, term and range, idle ones left out (S3);
-//! a row of a cut route is the sum of its [`SubRangeRow`] (F1).
-//! Proof: `sampler_test.rs`.
+//! a row of a cut route is the sum of its [`SubRangeRow`] (F1); a bucket
+//! names all of its live members, idle ones too, and is left out when all are idle (F2).
+//! Proof: `sampler_test.rs`, `budget_test.rs`.
 
-use keyviz_lineage::{Column, Counts, Flags, KeyRange, RouteId, Row, Step};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::slot::Slot;
+use keyviz_lineage::{
+    Bucket, BucketPart, Column, Counts, Flags, GroupId, KeyRange, MAX_LISTED_MEMBERS, RouteId, Row,
+    Step,
+};
+
+use crate::registry::Tracked;
 use crate::sub_range::SubRanges;
 
 /// Everything that one flush brings.
@@ -43,6 +50,42 @@ impl SubRangeRow {
 pub(crate) struct Rows {
     rows: Vec<Row>,
     subs: Vec<SubRangeRow>,
+    /// By number.
+    buckets: BTreeMap<usize, Together>,
+}
+
+/// Routes that are counted together.
+#[derive(Debug)]
+struct Together {
+    /// Of the first member in key order.
+    group: GroupId,
+    range: KeyRange,
+    members: BTreeSet<RouteId>,
+    parts: BTreeMap<(GroupId, u64), Counts>,
+}
+
+impl Together {
+    fn join(&mut self, other: Self) {
+        self.range = self.range.hull(&other.range);
+        self.members.extend(other.members);
+        for (leadership, counts) in other.parts {
+            self.parts.entry(leadership).or_default().add(&counts);
+        }
+    }
+
+    fn into_bucket(self) -> Bucket {
+        let parts = self.parts.into_iter().map(|((group, term), counts)| {
+            let flags = if counts.is_saturated() { Flags::SATURATED } else { Flags::NONE };
+            BucketPart { group, term, counts, flags }
+        });
+        Bucket {
+            group: self.group,
+            range: self.range,
+            member_count: self.members.len() as u64,
+            members: self.members.into_iter().take(MAX_LISTED_MEMBERS).collect(),
+            parts: parts.collect(),
+        }
+    }
 }
 
 impl Rows {
@@ -50,11 +93,14 @@ impl Rows {
         self.rows.reserve(rows);
     }
 
-    /// Adds what was counted on a slot, by sub-range, under `term`.
-    pub(crate) fn push(&mut self, slot: &Slot, term: u64, counts: &[Counts]) {
-        let mut sum = Counts::default();
+    /// Adds what was counted on a route, by sub-range, under `term`.
+    pub(crate) fn push(&mut self, tracked: &Tracked, term: u64, counts: &[Counts]) {
+        let (slot, mut sum) = (&tracked.slot, Counts::default());
         for part in counts {
             sum.add(part);
+        }
+        if tracked.heat.bucket != 0 {
+            return self.push_together(tracked, term, sum);
         }
         if sum.is_idle() {
             return;
@@ -71,6 +117,42 @@ impl Rows {
             let (sub_ranges, counts) = (sub_ranges.clone(), counts.to_vec());
             self.subs.push(SubRangeRow { route: slot.route, term, sub_ranges, counts });
         }
+    }
+
+    /// An idle member is one too.
+    fn push_together(&mut self, tracked: &Tracked, term: u64, sum: Counts) {
+        let slot = &tracked.slot;
+        let mut own = Together {
+            group: slot.group,
+            range: slot.range.clone(),
+            members: BTreeSet::from([slot.route]),
+            parts: BTreeMap::new(),
+        };
+        if !sum.is_idle() {
+            own.parts.insert((slot.group, term), sum);
+        }
+        match self.buckets.entry(tracked.heat.bucket) {
+            Entry::Vacant(entry) => {
+                entry.insert(own);
+            }
+            Entry::Occupied(mut entry) => entry.get_mut().join(own),
+        }
+    }
+
+    /// The buckets that counted anything, in their order.
+    pub(crate) fn buckets(&mut self) -> Vec<Bucket> {
+        // Routes of different groups may overlap: buckets of one range are one.
+        let mut by_range: BTreeMap<KeyRange, Together> = BTreeMap::new();
+        for together in std::mem::take(&mut self.buckets).into_values() {
+            match by_range.entry(together.range.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(together);
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().join(together),
+            }
+        }
+        let busy = by_range.into_values().filter(|together| !together.parts.is_empty());
+        busy.map(Together::into_bucket).collect()
     }
 
     /// S3. Routes come in key order, so that mostly there is nothing to sort: only rows that were cut by

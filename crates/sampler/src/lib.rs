@@ -25,6 +25,7 @@
 #[doc = include_str!("../../../docs/embedding.md")]
 struct Embedding;
 
+mod budget;
 mod cell;
 mod chunk;
 mod flush;
@@ -43,10 +44,11 @@ mod varint;
 
 use keyviz_lineage::{Column, Counts};
 
+pub use budget::DEFAULT_TRACKED_ROUTES;
 pub use flush::{Flush, SubRangeRow};
 pub use handle::RouteHandle;
 pub use history::{DEFAULT_HISTORY_COLUMNS, History, MAX_HISTORY_COLUMNS};
-pub use sampler::{Sampler, Settings};
+pub use sampler::{Coalesced, Sampler, Settings};
 pub use sub_range::{MAX_SUB_RANGES, SubRanges};
 
 /// What an operation did.
@@ -63,6 +65,9 @@ pub fn total(column: &Column) -> Counts {
     let mut total = Counts::default();
     for row in &column.rows {
         total.add(&row.counts);
+    }
+    for part in column.buckets.iter().flat_map(|bucket| &bucket.parts) {
+        total.add(&part.counts);
     }
     total
 }

@@ -8,6 +8,7 @@
 
 use keyviz_lineage::{Counts, GroupId, KeyRange, RouteId};
 
+use crate::budget::{Budget, Heat};
 use crate::chunk::{CHUNK_CELLS, Lease, Space};
 use crate::slot::{Slot, SlotCell};
 use crate::sub_range::SubRanges;
@@ -20,6 +21,9 @@ pub(crate) struct Tracked {
     pub(crate) slot: Arc<Slot>,
     /// When it was removed, Unix milliseconds.
     pub(crate) removed_ms: Option<u64>,
+    pub(crate) heat: Heat,
+    /// What was taken under earlier terms, by term, each by sub-range, and is in no column yet.
+    cut: Vec<(u64, Vec<Counts>)>,
 }
 
 impl Tracked {
@@ -39,16 +43,21 @@ pub(crate) struct Registry {
     shared: Vec<Arc<Lease>>,
     /// Cells of `shared`, counted through all of it, that no route has; the next one last.
     free: Vec<usize>,
+    budget: Budget,
+    /// How many times everything was taken.
+    windows: u64,
 }
 
 impl Registry {
-    pub(crate) fn new(space: Arc<Space>) -> Self {
+    pub(crate) fn new(space: Arc<Space>, tracked_routes: usize) -> Self {
         Self {
             space,
             table: Arc::new(Table::new()),
             tracked: Vec::new(),
             shared: Vec::new(),
             free: Vec::new(),
+            budget: Budget::new(tracked_routes),
+            windows: 0,
         }
     }
 
@@ -88,7 +97,15 @@ impl Registry {
         });
         let slot = Slot::new(route, group, subs, cells.collect());
         let slot = Arc::new(slot);
-        self.tracked.insert(at, Tracked { slot: Arc::clone(&slot), removed_ms: None });
+        self.tracked.insert(
+            at,
+            Tracked {
+                slot: Arc::clone(&slot),
+                removed_ms: None,
+                heat: Heat::default(),
+                cut: Vec::new(),
+            },
+        );
         slot
     }
 
@@ -117,6 +134,7 @@ impl Registry {
         let tracked = self.tracked[at..].iter_mut().find(|one| Arc::ptr_eq(&one.slot, &slot));
         if let Some(tracked) = tracked {
             tracked.removed_ms = Some(now_ms);
+            tracked.heat.bucket = 0; // what is left of it is its own
         }
         true
     }
@@ -127,13 +145,24 @@ impl Registry {
         self.tracked.partition_point(|one| one.order() < key)
     }
 
-    /// Takes every count, and hands each route that counted anything to `row`, in key order. Removed
-    /// routes whose grace ended before `now_ms - grace_ms` and that nobody can reach are let go.
+    /// Takes what was counted on the routes of `group`, to be reported under `term`.
+    pub(crate) fn cut(&mut self, group: GroupId, term: u64) {
+        for tracked in self.tracked.iter_mut().filter(|tracked| tracked.slot.group == group) {
+            let counts = tracked.slot.take();
+            if counts.iter().any(|part| !part.is_idle()) {
+                tracked.cut.push((term, counts));
+            }
+        }
+    }
+
+    /// Takes every count, and hands to `row`, in key order, each route with what it counted, by
+    /// sub-range, under an earlier term or (`None`) the present one. Removed routes whose grace of
+    /// `grace_ms` is over and that nobody can reach are let go.
     pub(crate) fn take(
         &mut self,
         now_ms: u64,
         grace_ms: u64,
-        mut row: impl FnMut(&Slot, &[Counts]),
+        mut row: impl FnMut(&Tracked, Option<u64>, &[Counts]),
     ) {
         // S2: which ones are unreachable, then their last take.
         let mut done = Vec::new();
@@ -148,20 +177,44 @@ impl Registry {
         for (lease, counts) in self.shared.iter().zip(counts.chunks_mut(CHUNK_CELLS)) {
             lease.chunk.take_all(counts);
         }
+        self.weigh(&mut counts);
         let mut parts = Vec::new();
-        for Tracked { slot, .. } in &self.tracked {
-            if let [cell] = &*slot.cells {
-                let own = &mut counts[cell.at..=cell.at];
-                slot.take_aside(own);
-                row(slot, own);
+        for tracked in &mut self.tracked {
+            for (term, counts) in std::mem::take(&mut tracked.cut) {
+                row(tracked, Some(term), &counts);
+            }
+            if let [cell] = &*tracked.slot.cells {
+                row(tracked, None, &counts[cell.at..=cell.at]);
             } else {
                 parts.clear();
-                parts.extend(slot.cells.iter().map(|cell| counts[cell.at]));
-                slot.take_aside(&mut parts);
-                row(slot, &parts);
+                parts.extend(tracked.slot.cells.iter().map(|cell| counts[cell.at]));
+                row(tracked, None, &parts);
             }
         }
         self.let_go(&done);
+    }
+
+    /// Adds what was counted aside to the `counts` of all cells, and decides which routes are reported
+    /// together.
+    fn weigh(&mut self, counts: &mut [Counts]) {
+        self.windows += 1;
+        for Tracked { slot, heat, cut, .. } in &mut self.tracked {
+            slot.take_aside(|index, aside| {
+                counts[slot.cells[index].at].add(&aside);
+            });
+            let earlier = cut.iter().flat_map(|(_, parts)| parts);
+            let parts = slot.cells.iter().map(|cell| &counts[cell.at]).chain(earlier);
+            let operations = parts.fold(0_u64, |sum, part| {
+                sum.saturating_add(part.reads).saturating_add(part.writes)
+            });
+            heat.pass(self.windows, operations);
+        }
+        if self.budget.is_needed(self.tracked.len()) {
+            let live = self.tracked.iter_mut().filter(|tracked| tracked.removed_ms.is_none());
+            let mut live: Vec<_> =
+                live.map(|tracked| (&tracked.slot.range, &mut tracked.heat)).collect();
+            self.budget.plan(self.windows, &mut live);
+        }
     }
 
     /// Forgets the routes at `done` (ascending places in `tracked`).

@@ -12,11 +12,12 @@ use std::sync::LazyLock;
 use keyviz_lineage::{Column, GroupId, KeyRange, RouteId, Step, Window};
 
 use crate::Op;
+use crate::budget::DEFAULT_TRACKED_ROUTES;
 use crate::chunk::Space;
 use crate::flush::{Flush, Rows, snap};
 use crate::handle::RouteHandle;
 use crate::local::{self, Pages};
-use crate::registry::Registry;
+use crate::registry::{Registry, Tracked};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Published, lock};
 use crate::table::Table;
@@ -35,12 +36,24 @@ fn next_version() -> u64 {
 pub struct Settings {
     /// Into how many sub-ranges [`Sampler::register`] cuts a route: 1 (the default) to 256.
     pub sub_ranges: u16,
+    /// How many routes have rows of their own (10,000 by default, at least 1). Beyond that, the least
+    /// active neighbours are reported together, as [`Column::buckets`].
+    pub tracked_routes: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { sub_ranges: 1 }
+        Self { sub_ranges: 1, tracked_routes: DEFAULT_TRACKED_ROUTES }
     }
+}
+
+/// Live routes that are reported together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coalesced {
+    /// The keys from the first route's start to the last one's end.
+    pub range: KeyRange,
+    /// How many routes they are.
+    pub routes: usize,
 }
 
 /// The counters of one node.
@@ -64,8 +77,6 @@ struct State {
     terms: BTreeMap<GroupId, u64>,
     /// Groups that this node answers for.
     groups: Vec<GroupId>,
-    /// Rows that were cut by a change of leadership.
-    cut: Rows,
     last_flush_ms: u64,
 }
 
@@ -87,14 +98,9 @@ impl Sampler {
     }
 
     fn of_version(version: u64, step: Step, now_ms: u64, settings: Settings) -> Self {
-        let registry = Registry::new(Arc::clone(&SPACE));
-        let state = State {
-            registry,
-            terms: BTreeMap::new(),
-            groups: Vec::new(),
-            cut: Rows::default(),
-            last_flush_ms: now_ms,
-        };
+        let registry = Registry::new(Arc::clone(&SPACE), settings.tracked_routes);
+        let state =
+            State { registry, terms: BTreeMap::new(), groups: Vec::new(), last_flush_ms: now_ms };
         Self {
             version: AtomicU64::new(version),
             step,
@@ -160,14 +166,11 @@ impl Sampler {
     /// cut here, so that every row carries the one term in which its writes were led.
     pub fn lead(&self, group: GroupId, term: Option<u64>) {
         let mut state = self.lock();
-        let State { registry, terms, cut, .. } = &mut *state;
+        let State { registry, terms, .. } = &mut *state;
         if terms.get(&group).copied() == term {
             return;
         }
-        let old_term = terms.get(&group).copied().unwrap_or(0);
-        for tracked in registry.tracked.iter().filter(|tracked| tracked.slot.group == group) {
-            cut.push(&tracked.slot, old_term, &tracked.slot.take());
-        }
+        registry.cut(group, terms.get(&group).copied().unwrap_or(0));
         match term {
             Some(term) => terms.insert(group, term),
             None => terms.remove(&group),
@@ -239,17 +242,19 @@ impl Sampler {
 
     fn drain(&self, window: Window, now_ms: u64) -> Flush {
         let mut state = self.lock();
-        let State { registry, terms, groups, cut, last_flush_ms } = &mut *state;
-        let mut rows = std::mem::take(cut);
+        let State { registry, terms, groups, last_flush_ms } = &mut *state;
+        let mut rows = Rows::default();
         rows.reserve(registry.tracked.len());
         let grace_ms = (2 * self.step.ms()).max(5_000);
         let mut led = (0, 0);
-        registry.take(now_ms, grace_ms, |slot, counts| {
-            if slot.group != led.0 {
-                led = (slot.group, terms.get(&slot.group).copied().unwrap_or(0));
+        registry.take(now_ms, grace_ms, |tracked, earlier, counts| {
+            let group = tracked.slot.group;
+            if group != led.0 {
+                led = (group, terms.get(&group).copied().unwrap_or(0));
             }
-            rows.push(slot, led.1, counts);
+            rows.push(tracked, earlier.unwrap_or(led.1), counts);
         });
+        let buckets = rows.buckets();
         let (rows, sub_ranges) = rows.sorted();
         let covered_from_ms = snap((*last_flush_ms).min(now_ms), window.start_ms, self.step);
         *last_flush_ms = now_ms;
@@ -260,9 +265,25 @@ impl Sampler {
             unattributed: self.unattributed.swap(0, Ordering::Relaxed),
             groups: groups.clone(),
             rows,
-            buckets: Vec::new(),
+            buckets,
         };
         Flush { column, sub_ranges }
+    }
+
+    /// What is reported together now, in key order: to be logged once in a while.
+    pub fn coalesced(&self) -> Vec<Coalesced> {
+        let mut found: BTreeMap<usize, Coalesced> = BTreeMap::new();
+        for Tracked { slot, heat, removed_ms, .. } in &self.lock().registry.tracked {
+            if heat.bucket != 0 && removed_ms.is_none() {
+                let range = slot.range.clone();
+                let bucket = found
+                    .entry(heat.bucket)
+                    .or_insert_with(|| Coalesced { range: range.clone(), routes: 0 });
+                bucket.range = bucket.range.hull(&range);
+                bucket.routes += 1;
+            }
+        }
+        found.into_values().collect()
     }
 
     /// How many bytes the counters of all threads take now.

@@ -113,15 +113,15 @@ impl Slot {
         }
     }
 
-    /// Adds to `into` (one entry a sub-range) what was counted aside, and takes it.
-    pub(crate) fn take_aside(&self, into: &mut [Counts]) {
+    /// Hands over what was counted aside, by sub-range.
+    pub(crate) fn take_aside(&self, mut add: impl FnMut(usize, Counts)) {
         if self.has_aside.load(Ordering::Relaxed) == 0 {
             return;
         }
         let mut aside = lock(&self.aside);
         self.has_aside.store(0, Ordering::Relaxed);
         for (index, counts) in aside.drain(..) {
-            into[usize::from(index)].add(&counts);
+            add(usize::from(index), counts);
         }
     }
 
@@ -132,7 +132,9 @@ impl Slot {
             let at = at % CHUNK_CELLS;
             lease.chunk.take(at..at + 1, std::slice::from_mut(sum));
         }
-        self.take_aside(&mut counts);
+        self.take_aside(|index, aside| {
+            counts[index].add(&aside);
+        });
         counts
     }
 }
