@@ -53,7 +53,7 @@ fn any_range() -> impl Strategy<Value = KeyRange> {
 
 /// A key of the range: its start with something behind it, where that is below its end.
 fn key_in(range: &KeyRange, tail: &[u8], at: usize) -> Vec<u8> {
-    let from = if at % 3 == 0 { range.start() } else { range.end() };
+    let from = if at.is_multiple_of(3) { range.start() } else { range.end() };
     let mut key = from[..at.min(from.len())].to_vec();
     key.extend_from_slice(tail);
     if range.contains(&key) { key } else { range.start().to_vec() }
