@@ -108,6 +108,15 @@ impl Cell {
         }
     }
 
+    /// Adds a number of less than 2^40 as one operation's bytes. Only the owner calls this.
+    #[inline]
+    pub(crate) fn add_number(&self, op: Op, number: u64) {
+        match op {
+            Op::Read => self.reads.add(number),
+            Op::Write => self.writes.add(number),
+        }
+    }
+
     /// What was counted since `taken`, and remembers it there.
     pub(crate) fn take(&self, taken: &mut Taken) -> Counts {
         let now = Taken { reads: self.reads.read(), writes: self.writes.read() };

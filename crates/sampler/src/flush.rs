@@ -13,7 +13,7 @@ use keyviz_lineage::{
     Step,
 };
 
-use crate::registry::Tracked;
+use crate::registry::{Part, Tracked};
 use crate::sub_range::SubRanges;
 
 /// Everything that one flush brings.
@@ -61,22 +61,26 @@ struct Together {
     group: GroupId,
     range: KeyRange,
     members: BTreeSet<RouteId>,
-    parts: BTreeMap<(GroupId, u64), Counts>,
+    parts: BTreeMap<(GroupId, u64), (Counts, Flags)>,
 }
 
 impl Together {
     fn join(&mut self, other: Self) {
         self.range = self.range.hull(&other.range);
         self.members.extend(other.members);
-        for (leadership, counts) in other.parts {
-            self.parts.entry(leadership).or_default().add(&counts);
+        for (leadership, (counts, flags)) in other.parts {
+            let part = self.parts.entry(leadership).or_default();
+            part.0.add(&counts);
+            part.1 = part.1.or(flags);
         }
     }
 
     fn into_bucket(self) -> Bucket {
-        let parts = self.parts.into_iter().map(|((group, term), counts)| {
-            let flags = if counts.is_saturated() { Flags::SATURATED } else { Flags::NONE };
-            BucketPart { group, term, counts, flags }
+        let parts = self.parts.into_iter().map(|((group, term), (counts, flags))| BucketPart {
+            group,
+            term,
+            counts,
+            flags: flags.or(saturated(&counts)),
         });
         Bucket {
             group: self.group,
@@ -93,16 +97,16 @@ impl Rows {
         self.rows.reserve(rows);
     }
 
-    /// Adds what was counted on a route, by sub-range, under `term`.
-    pub(crate) fn push(&mut self, tracked: &Tracked, term: u64, counts: &[Counts]) {
+    /// Adds a part of what was counted on a route, under `term`.
+    pub(crate) fn push(&mut self, tracked: &Tracked, term: u64, part: Part<'_>) {
         let (slot, mut sum) = (&tracked.slot, Counts::default());
-        for part in counts {
+        for part in part.counts {
             sum.add(part);
         }
         if tracked.heat.bucket != 0 {
-            return self.push_together(tracked, term, sum);
+            return self.push_together(tracked, term, sum, part.flags);
         }
-        if sum.is_idle() {
+        if sum.is_idle() && part.flags.is_none() {
             return;
         }
         self.rows.push(Row {
@@ -110,17 +114,17 @@ impl Rows {
             group: slot.group,
             term,
             range: slot.range.clone(),
-            flags: if sum.is_saturated() { Flags::SATURATED } else { Flags::NONE },
+            flags: part.flags.or(saturated(&sum)),
             counts: sum,
         });
         if let Some(sub_ranges) = slot.sub_ranges() {
-            let (sub_ranges, counts) = (sub_ranges.clone(), counts.to_vec());
+            let (sub_ranges, counts) = (sub_ranges.clone(), part.counts.to_vec());
             self.subs.push(SubRangeRow { route: slot.route, term, sub_ranges, counts });
         }
     }
 
     /// An idle member is one too.
-    fn push_together(&mut self, tracked: &Tracked, term: u64, sum: Counts) {
+    fn push_together(&mut self, tracked: &Tracked, term: u64, sum: Counts, flags: Flags) {
         let slot = &tracked.slot;
         let mut own = Together {
             group: slot.group,
@@ -128,8 +132,8 @@ impl Rows {
             members: BTreeSet::from([slot.route]),
             parts: BTreeMap::new(),
         };
-        if !sum.is_idle() {
-            own.parts.insert((slot.group, term), sum);
+        if !sum.is_idle() || !flags.is_none() {
+            own.parts.insert((slot.group, term), (sum, flags));
         }
         match self.buckets.entry(tracked.heat.bucket) {
             Entry::Vacant(entry) => {
@@ -162,8 +166,9 @@ impl Rows {
             self.rows.sort_by(|a, b| a.order().cmp(&b.order()));
             self.rows.dedup_by(|row, first| {
                 let is_same = row.order() == first.order();
-                if is_same && first.counts.add(&row.counts) {
-                    first.flags = first.flags.or(Flags::SATURATED);
+                if is_same {
+                    first.counts.add(&row.counts);
+                    first.flags = first.flags.or(row.flags).or(saturated(&first.counts));
                 }
                 is_same
             });
@@ -180,6 +185,10 @@ impl Rows {
         });
         (self.rows, self.subs)
     }
+}
+
+fn saturated(counts: &Counts) -> Flags {
+    if counts.is_saturated() { Flags::SATURATED } else { Flags::NONE }
 }
 
 /// A flush is late by a few milliseconds of scheduling; what arrives in them is in the next column.

@@ -34,6 +34,7 @@ mod history;
 mod local;
 #[cfg(loom)]
 pub mod model;
+mod rate;
 mod registry;
 mod sampler;
 mod slot;
@@ -48,6 +49,7 @@ pub use budget::DEFAULT_TRACKED_ROUTES;
 pub use flush::{Flush, SubRangeRow};
 pub use handle::RouteHandle;
 pub use history::{DEFAULT_HISTORY_COLUMNS, History, MAX_HISTORY_COLUMNS};
+pub use rate::{Adaptive, COST_PER_OBSERVE_NS};
 pub use sampler::{Coalesced, Sampler, Settings};
 pub use sub_range::{MAX_SUB_RANGES, SubRanges};
 

@@ -6,6 +6,7 @@
 //! Proof: `sampler_test.rs`, `tests/loom.rs`.
 
 use std::cell::{Cell, OnceCell};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use keyviz_lineage::RouteId;
 
@@ -57,20 +58,45 @@ impl Spot {
     }
 }
 
-/// A thread's pages.
-pub(crate) struct Pages([OnceCell<Box<Folder>>; FOLDERS]);
+/// A thread's pages, and its choice of the operations that are sampled.
+pub(crate) struct Pages {
+    folders: [OnceCell<Box<Folder>>; FOLDERS],
+    /// A xorshift generator; 0 until it was seeded.
+    random: Cell<u64>,
+}
+
+/// How many threads seeded a generator.
+static SEEDED: AtomicU64 = AtomicU64::new(0);
 
 impl Pages {
     pub(crate) const fn new() -> Self {
-        Self([const { OnceCell::new() }; FOLDERS])
+        Self { folders: [const { OnceCell::new() }; FOLDERS], random: Cell::new(0) }
     }
 
     /// The cell, unless this thread has not touched the chunk yet.
     #[inline(always)]
     pub(crate) fn cell(&self, spot: Spot) -> Option<&cell::Cell> {
-        let folder = self.0[usize::from(spot.folder) % FOLDERS].get()?;
+        let folder = self.folders[usize::from(spot.folder) % FOLDERS].get()?;
         let page = folder[usize::from(spot.page) % FOLDER_PAGES].get()?;
         Some(&page[usize::from(spot.cell) % CHUNK_CELLS])
+    }
+
+    /// Whether this thread accepts an operation of which one in 2^`class` is.
+    pub(crate) fn picks(&self, class: u32, seed: u64) -> bool {
+        let mut state = self.random.get();
+        if state == 0 {
+            // Each thread its own sequence: seeds far apart, mixed as splitmix64 does.
+            let ordinal = SEEDED.fetch_add(1, Ordering::Relaxed) + 1;
+            state = seed.wrapping_add(ordinal.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            state = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            state = (state ^ state >> 27).wrapping_mul(0x94d0_49bb_1331_11eb) | 1;
+        }
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        self.random.set(state);
+        // The upper bits of the product are the better ones.
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> (64 - class) == 0
     }
 
     /// The cell, of a page that is made if need be: the one time that a thread allocates (and locks
@@ -79,7 +105,7 @@ impl Pages {
         if spot == Spot::NOWHERE {
             return None;
         }
-        let folder = self.0[usize::from(spot.folder) % FOLDERS]
+        let folder = self.folders[usize::from(spot.folder) % FOLDERS]
             .get_or_init(|| Box::new([const { OnceCell::new() }; FOLDER_PAGES]));
         folder[usize::from(spot.page) % FOLDER_PAGES].get_or_init(|| chunk.attach());
         self.cell(spot)

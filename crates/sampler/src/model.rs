@@ -1,7 +1,7 @@
 //! For loom only: the parts of a sampler that threads share, without the thread-local storage that a
 //! model cannot have. `tests/loom.rs` says what each model proves.
 
-use keyviz_lineage::{Counts, KeyRange};
+use keyviz_lineage::{Counts, KeyRange, Step};
 
 use crate::Op;
 use crate::cell::{Cell, Taken};
@@ -45,7 +45,7 @@ impl Shared {
     /// A sampler without routes.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let registry = Registry::new(Space::new(), 10);
+        let registry = Registry::new(Space::new(), 10, None);
         let table = Published::new(Arc::clone(&registry.table));
         Self { registry: Mutex::new(registry), table }
     }
@@ -73,7 +73,8 @@ impl Shared {
     /// Takes everything, long after every grace. By route: writes and their bytes.
     pub fn flush(&self) -> Vec<(u64, u64, u64)> {
         let mut rows = Vec::new();
-        lock(&self.registry).take(1_000_000, 0, |tracked, _, counts| {
+        lock(&self.registry).take(1_000_000, 0, Step::MINUTE, |tracked, part| {
+            let counts = part.counts;
             if !counts[0].is_idle() {
                 rows.push((tracked.slot.route, counts[0].writes, counts[0].write_bytes));
             }

@@ -6,10 +6,11 @@
 //! Must not: be locked on the hot path.
 //! Proof: `sampler_test.rs`, `tests/loom.rs`.
 
-use keyviz_lineage::{Counts, GroupId, KeyRange, RouteId};
+use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, RouteId, Step};
 
 use crate::budget::{Budget, Heat};
 use crate::chunk::{CHUNK_CELLS, Lease, Space};
+use crate::rate::{Adaptive, class_after};
 use crate::slot::{Slot, SlotCell};
 use crate::sub_range::SubRanges;
 use crate::sync::Arc;
@@ -22,8 +23,22 @@ pub(crate) struct Tracked {
     /// When it was removed, Unix milliseconds.
     pub(crate) removed_ms: Option<u64>,
     pub(crate) heat: Heat,
-    /// What was taken under earlier terms, by term, each by sub-range, and is in no column yet.
-    cut: Vec<(u64, Vec<Counts>)>,
+    /// What was taken under earlier terms, and is in no column yet.
+    cut: Vec<(u64, Vec<Counts>, Flags)>,
+    /// What is inexact about this window.
+    flags: Flags,
+    /// How alike the sizes of its operations were when it was last sampled.
+    likeness: Option<f64>,
+}
+
+/// What one route counted under one term.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    /// `None`: the present one.
+    pub(crate) term: Option<u64>,
+    /// By sub-range.
+    pub(crate) counts: &'a [Counts],
+    pub(crate) flags: Flags,
 }
 
 impl Tracked {
@@ -44,12 +59,17 @@ pub(crate) struct Registry {
     /// Cells of `shared`, counted through all of it, that no route has; the next one last.
     free: Vec<usize>,
     budget: Budget,
+    adaptive: Option<Adaptive>,
     /// How many times everything was taken.
     windows: u64,
 }
 
 impl Registry {
-    pub(crate) fn new(space: Arc<Space>, tracked_routes: usize) -> Self {
+    pub(crate) fn new(
+        space: Arc<Space>,
+        tracked_routes: usize,
+        adaptive: Option<Adaptive>,
+    ) -> Self {
         Self {
             space,
             table: Arc::new(Table::new()),
@@ -57,6 +77,7 @@ impl Registry {
             shared: Vec::new(),
             free: Vec::new(),
             budget: Budget::new(tracked_routes),
+            adaptive,
             windows: 0,
         }
     }
@@ -91,11 +112,8 @@ impl Registry {
 
     fn add(&mut self, route: RouteId, group: GroupId, subs: SubRanges) -> Arc<Slot> {
         let at = self.first_at(subs.range(), route);
-        let cells = (0..subs.count()).map(|_| {
-            let at = self.free_cell();
-            SlotCell::new(Arc::clone(&self.shared[at / CHUNK_CELLS]), at)
-        });
-        let slot = Slot::new(route, group, subs, cells.collect());
+        let cells = (0..subs.count()).map(|_| self.new_cell());
+        let slot = Slot::new(route, group, subs, cells.collect(), self.adaptive);
         let slot = Arc::new(slot);
         self.tracked.insert(
             at,
@@ -104,19 +122,25 @@ impl Registry {
                 removed_ms: None,
                 heat: Heat::default(),
                 cut: Vec::new(),
+                flags: Flags::NONE,
+                likeness: None,
             },
         );
         slot
     }
 
-    fn free_cell(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            let first = self.shared.len() * CHUNK_CELLS;
-            self.shared.push(Arc::new(Space::lease(&self.space)));
-            // The lowest first, so that routes registered in key order lie in key order.
-            self.free.extend((first + 1..first + CHUNK_CELLS).rev());
-            first
-        })
+    fn new_cell(&mut self) -> SlotCell {
+        let at = self.free.pop().unwrap_or_else(|| self.add_chunk());
+        SlotCell::new(Arc::clone(&self.shared[at / CHUNK_CELLS]), at)
+    }
+
+    /// Returns its first cell; the others are free.
+    fn add_chunk(&mut self) -> usize {
+        let first = self.shared.len() * CHUNK_CELLS;
+        self.shared.push(Arc::new(Space::lease(&self.space)));
+        // The lowest first, so that routes registered in key order lie in key order.
+        self.free.extend((first + 1..first + CHUNK_CELLS).rev());
+        first
     }
 
     /// Marks a route as removed. Returns whether it was live.
@@ -148,9 +172,9 @@ impl Registry {
     /// Takes what was counted on the routes of `group`, to be reported under `term`.
     pub(crate) fn cut(&mut self, group: GroupId, term: u64) {
         for tracked in self.tracked.iter_mut().filter(|tracked| tracked.slot.group == group) {
-            let counts = tracked.slot.take();
+            let (counts, flags) = tracked.slot.take();
             if counts.iter().any(|part| !part.is_idle()) {
-                tracked.cut.push((term, counts));
+                tracked.cut.push((term, counts, flags));
             }
         }
     }
@@ -162,7 +186,8 @@ impl Registry {
         &mut self,
         now_ms: u64,
         grace_ms: u64,
-        mut row: impl FnMut(&Tracked, Option<u64>, &[Counts]),
+        step: Step,
+        mut row: impl FnMut(&Tracked, Part<'_>),
     ) {
         // S2: which ones are unreachable, then their last take.
         let mut done = Vec::new();
@@ -180,17 +205,19 @@ impl Registry {
         self.weigh(&mut counts);
         let mut parts = Vec::new();
         for tracked in &mut self.tracked {
-            for (term, counts) in std::mem::take(&mut tracked.cut) {
-                row(tracked, Some(term), &counts);
+            for (term, counts, flags) in std::mem::take(&mut tracked.cut) {
+                row(tracked, Part { term: Some(term), counts: &counts, flags });
             }
+            let flags = tracked.flags;
             if let [cell] = &*tracked.slot.cells {
-                row(tracked, None, &counts[cell.at..=cell.at]);
+                row(tracked, Part { term: None, counts: &counts[cell.at..=cell.at], flags });
             } else {
                 parts.clear();
                 parts.extend(tracked.slot.cells.iter().map(|cell| counts[cell.at]));
-                row(tracked, None, &parts);
+                row(tracked, Part { term: None, counts: &parts, flags });
             }
         }
+        self.adapt(&counts, step);
         self.let_go(&done);
     }
 
@@ -198,11 +225,18 @@ impl Registry {
     /// together.
     fn weigh(&mut self, counts: &mut [Counts]) {
         self.windows += 1;
-        for Tracked { slot, heat, cut, .. } in &mut self.tracked {
+        for Tracked { slot, heat, cut, flags, likeness, .. } in &mut self.tracked {
             slot.take_aside(|index, aside| {
                 counts[slot.cells[index].at].add(&aside);
             });
-            let earlier = cut.iter().flat_map(|(_, parts)| parts);
+            if slot.sampling.is_some() {
+                let mut sum = counts[slot.cells[0].at];
+                let (inexact, alike) = slot.estimate(&mut sum, |cell| counts[cell.at]);
+                *flags = inexact;
+                *likeness = alike.or(*likeness);
+                counts[slot.cells[0].at] = sum;
+            }
+            let earlier = cut.iter().flat_map(|(_, parts, _)| parts);
             let parts = slot.cells.iter().map(|cell| &counts[cell.at]).chain(earlier);
             let operations = parts.fold(0_u64, |sum, part| {
                 sum.saturating_add(part.reads).saturating_add(part.writes)
@@ -217,6 +251,21 @@ impl Registry {
         }
     }
 
+    /// Decides how many operations of each route that may be sampled are counted in the next window.
+    fn adapt(&mut self, counts: &[Counts], step: Step) {
+        if self.adaptive.is_none() {
+            return;
+        }
+        let routes = self.tracked.iter().map(|one| (Arc::clone(&one.slot), one.likeness));
+        for (slot, likeness) in routes.collect::<Vec<_>>() {
+            if let Some(sampling) = &slot.sampling {
+                let sum = &counts[slot.cells[0].at];
+                let class = class_after(sum, likeness, step, sampling.adaptive);
+                sampling.set_class(class, || [self.new_cell(), self.new_cell()]);
+            }
+        }
+    }
+
     /// Forgets the routes at `done` (ascending places in `tracked`).
     fn let_go(&mut self, done: &[usize]) {
         let (mut at, mut done) = (0, done.iter().copied().peekable());
@@ -225,6 +274,8 @@ impl Registry {
             let is_done = done.next_if_eq(&at).is_some();
             if is_done {
                 free.extend(tracked.slot.cells.iter().map(|cell| cell.at)); // G3
+                let sampled = tracked.slot.sampling.iter().flat_map(|sampling| sampling.cells());
+                free.extend(sampled.flatten().flatten().map(|cell| cell.at));
             }
             at += 1;
             !is_done

@@ -17,6 +17,7 @@ use crate::chunk::Space;
 use crate::flush::{Flush, Rows, snap};
 use crate::handle::RouteHandle;
 use crate::local::{self, Pages};
+use crate::rate::Adaptive;
 use crate::registry::{Registry, Tracked};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Published, lock};
@@ -39,11 +40,15 @@ pub struct Settings {
     /// How many routes have rows of their own (10,000 by default, at least 1). Beyond that, the least
     /// active neighbours are reported together, as [`Column::buckets`].
     pub tracked_routes: usize,
+    /// Whether busy routes may be counted one in N. `None` (the default): never, every count is exact.
+    /// With it, an observation of a route that is not sampled costs a few nanoseconds more, as its rate
+    /// is looked up. Routes that are cut are never sampled.
+    pub adaptive: Option<Adaptive>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { sub_ranges: 1, tracked_routes: DEFAULT_TRACKED_ROUTES }
+        Self { sub_ranges: 1, tracked_routes: DEFAULT_TRACKED_ROUTES, adaptive: None }
     }
 }
 
@@ -98,7 +103,8 @@ impl Sampler {
     }
 
     fn of_version(version: u64, step: Step, now_ms: u64, settings: Settings) -> Self {
-        let registry = Registry::new(Arc::clone(&SPACE), settings.tracked_routes);
+        let registry =
+            Registry::new(Arc::clone(&SPACE), settings.tracked_routes, settings.adaptive);
         let state =
             State { registry, terms: BTreeMap::new(), groups: Vec::new(), last_flush_ms: now_ms };
         Self {
@@ -247,12 +253,12 @@ impl Sampler {
         rows.reserve(registry.tracked.len());
         let grace_ms = (2 * self.step.ms()).max(5_000);
         let mut led = (0, 0);
-        registry.take(now_ms, grace_ms, |tracked, earlier, counts| {
+        registry.take(now_ms, grace_ms, self.step, |tracked, part| {
             let group = tracked.slot.group;
             if group != led.0 {
                 led = (group, terms.get(&group).copied().unwrap_or(0));
             }
-            rows.push(tracked, earlier.unwrap_or(led.1), counts);
+            rows.push(tracked, part.term.unwrap_or(led.1), part);
         });
         let buckets = rows.buckets();
         let (rows, sub_ranges) = rows.sorted();

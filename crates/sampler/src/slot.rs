@@ -5,12 +5,15 @@
 //! Must not: know the sampler.
 //! Proof: `sampler_test.rs`, `tests/loom.rs`.
 
-use keyviz_lineage::{Counts, GroupId, KeyRange, RouteId};
+use std::sync::OnceLock;
+
+use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, RouteId};
 
 use crate::Op;
 use crate::cell::LARGE_BYTES;
 use crate::chunk::{CHUNK_CELLS, Lease};
 use crate::local::{Pages, Spot};
+use crate::rate::{Accepted, Adaptive, MAX_CLASS, estimate, likeness, square};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU32, Mutex, Ordering, lock};
 
@@ -30,6 +33,36 @@ impl SlotCell {
     }
 }
 
+/// What a route that may be sampled has beside its cell.
+#[derive(Debug)]
+pub(crate) struct Sampling {
+    pub(crate) adaptive: Adaptive,
+    /// One in 2^class is counted.
+    class: AtomicU32,
+    /// By class, from 1: where the accepted ones and their squares are counted. There before the class
+    /// is used first.
+    cells: [OnceLock<[SlotCell; 2]>; MAX_CLASS],
+}
+
+impl Sampling {
+    pub(crate) fn new(adaptive: Adaptive) -> Self {
+        Self { adaptive, class: AtomicU32::new(0), cells: Default::default() }
+    }
+
+    /// Samples by `class` from now on, in cells that `new` gives.
+    pub(crate) fn set_class(&self, class: usize, new: impl FnOnce() -> [SlotCell; 2]) {
+        if let Some(cells) = class.checked_sub(1).and_then(|at| self.cells.get(at)) {
+            cells.get_or_init(new);
+        }
+        self.class.store(class as u32, Ordering::Release);
+    }
+
+    /// The cells of each class, where it was ever used.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = Option<&[SlotCell; 2]>> {
+        self.cells.iter().map(OnceLock::get)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) route: RouteId,
@@ -39,6 +72,8 @@ pub(crate) struct Slot {
     pub(crate) cells: Box<[SlotCell]>,
     /// Where it is cut.
     subs: Option<Box<SubRanges>>,
+    /// Where it may be sampled, and is not cut.
+    pub(crate) sampling: Option<Box<Sampling>>,
     /// Whether there is anything aside.
     has_aside: AtomicU32,
     /// By sub-range.
@@ -52,11 +87,15 @@ impl Slot {
         group: GroupId,
         subs: SubRanges,
         cells: Vec<SlotCell>,
+        adaptive: Option<Adaptive>,
     ) -> Self {
         Self {
             route,
             group,
             range: subs.range().clone(),
+            sampling: adaptive
+                .filter(|_| cells.len() == 1)
+                .map(|adaptive| Box::new(Sampling::new(adaptive))),
             cells: cells.into(),
             subs: (subs.count() > 1).then(|| Box::new(subs)),
             has_aside: AtomicU32::new(0),
@@ -77,10 +116,11 @@ impl Slot {
         self.subs.as_deref()
     }
 
-    /// Where an operation on it is counted, if that does not depend on the key.
+    /// Where an operation on it is counted, if that depends neither on the key nor on
+    /// chance.
     pub(crate) fn spot(&self) -> Spot {
         match &*self.cells {
-            [cell] => cell.spot,
+            [cell] if self.sampling.is_none() => cell.spot,
             _ => Spot::NOWHERE,
         }
     }
@@ -89,12 +129,36 @@ impl Slot {
     pub(crate) fn observe(&self, pages: Option<&Pages>, key: &[u8], op: Op, bytes: u64) {
         let index = self.subs.as_ref().map_or(0, |subs| subs.index_of(key));
         if let (Some(pages), true) = (pages, bytes < LARGE_BYTES) {
+            if let Some(sampling) = &self.sampling
+                && let class @ 1.. = sampling.class.load(Ordering::Acquire)
+            {
+                return self.observe_sampled(sampling, class, pages, op, bytes);
+            }
             let SlotCell { spot, lease, .. } = &self.cells[usize::from(index)];
             if let Some(cell) = pages.cell(*spot).or_else(|| pages.touch(&lease.chunk, *spot)) {
                 return cell.add(op, bytes);
             }
         }
         self.observe_aside(index, op, bytes);
+    }
+
+    fn observe_sampled(&self, sampling: &Sampling, class: u32, pages: &Pages, op: Op, bytes: u64) {
+        if !pages.picks(class, sampling.adaptive.seed) {
+            return;
+        }
+        let cells = sampling.cells.get(class as usize - 1).and_then(OnceLock::get);
+        let found = cells.map(|cells| {
+            cells.each_ref().map(|SlotCell { spot, lease, .. }| {
+                pages.cell(*spot).or_else(|| pages.touch(&lease.chunk, *spot))
+            })
+        });
+        if let Some([Some(counted), Some(squares)]) = found {
+            counted.add(op, bytes);
+            squares.add_number(op, square(bytes));
+        } else {
+            // There are more chunks than places: each that was picked stands for the others.
+            (0..1 << class).for_each(|_| self.observe_aside(0, op, bytes));
+        }
     }
 
     #[cold]
@@ -125,16 +189,45 @@ impl Slot {
         }
     }
 
-    /// What was counted since the last take, by sub-range.
-    pub(crate) fn take(&self) -> Vec<Counts> {
-        let mut counts = vec![Counts::default(); self.cells.len()];
-        for (SlotCell { at, lease, .. }, sum) in self.cells.iter().zip(&mut counts) {
-            let at = at % CHUNK_CELLS;
-            lease.chunk.take(at..at + 1, std::slice::from_mut(sum));
-        }
+    /// What was counted since the last take, by sub-range, and what is inexact about it.
+    pub(crate) fn take(&self) -> (Vec<Counts>, Flags) {
+        let take = |SlotCell { at, lease, .. }: &SlotCell| {
+            let (at, mut sum) = (at % CHUNK_CELLS, Counts::default());
+            lease.chunk.take(at..at + 1, std::slice::from_mut(&mut sum));
+            sum
+        };
+        let mut counts: Vec<Counts> = self.cells.iter().map(take).collect();
         self.take_aside(|index, aside| {
             counts[index].add(&aside);
         });
-        counts
+        let (flags, _) = self.estimate(&mut counts[0], take);
+        (counts, flags)
     }
+
+    /// Adds what was accepted, as `of` says by cell, to the exact part of the route's counts. Says what
+    /// is inexact then, and how alike the accepted sizes were.
+    pub(crate) fn estimate(
+        &self,
+        exact: &mut Counts,
+        of: impl Fn(&SlotCell) -> Counts,
+    ) -> (Flags, Option<f64>) {
+        let Some(sampling) = &self.sampling else { return (Flags::NONE, None) };
+        let classes = sampling.cells().map(|cells| match cells {
+            Some([counted, squares]) => Accepted { counts: of(counted), squares: of(squares) },
+            None => Accepted::default(),
+        });
+        let classes: [Accepted; MAX_CLASS] = array_of(classes);
+        let (sum, flags) = estimate(*exact, &classes);
+        *exact = sum;
+        // One in N: that none was accepted does not say that there was none.
+        let is_sampled = sampling.class.load(Ordering::Relaxed) > 0;
+        if is_sampled && !flags.has(Flags::SAMPLED) {
+            return (Flags::SAMPLED.or(Flags::SOFT), None);
+        }
+        (flags, likeness(&classes))
+    }
+}
+
+fn array_of(mut classes: impl Iterator<Item = Accepted>) -> [Accepted; MAX_CLASS] {
+    std::array::from_fn(|_| classes.next().unwrap_or_default())
 }

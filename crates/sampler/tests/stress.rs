@@ -2,6 +2,7 @@
 //! registered, removed, split and merged and threads come and go (S2).
 //!
 //! 10^7 observes; `KEYVIZ_SAMPLER_OBSERVES=1000000000` for as many as that says.
+#![allow(clippy::unwrap_used)] // tests
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
