@@ -5,8 +5,8 @@
 //! names all of its live members, idle ones too, and is left out when all are idle (F2).
 //! Proof: `sampler_test.rs`, `budget_test.rs`.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 use keyviz_lineage::{
     Bucket, BucketPart, Column, Counts, Flags, GroupId, KeyRange, MAX_LISTED_MEMBERS, RouteId, Row,
@@ -60,7 +60,7 @@ struct Together {
     /// Of the first member in key order.
     group: GroupId,
     range: KeyRange,
-    members: BTreeSet<RouteId>,
+    members: Vec<RouteId>,
     parts: BTreeMap<(GroupId, u64), (Counts, Flags)>,
 }
 
@@ -68,14 +68,20 @@ impl Together {
     fn join(&mut self, other: Self) {
         self.range = self.range.hull(&other.range);
         self.members.extend(other.members);
-        for (leadership, (counts, flags)) in other.parts {
-            let part = self.parts.entry(leadership).or_default();
-            part.0.add(&counts);
-            part.1 = part.1.or(flags);
+        for (leadership, counted) in other.parts {
+            self.add(leadership, counted);
         }
     }
 
-    fn into_bucket(self) -> Bucket {
+    fn add(&mut self, leadership: (GroupId, u64), (counts, flags): (Counts, Flags)) {
+        let part = self.parts.entry(leadership).or_default();
+        part.0.add(&counts);
+        part.1 = part.1.or(flags);
+    }
+
+    fn into_bucket(mut self) -> Bucket {
+        self.members.sort_unstable();
+        self.members.dedup();
         let parts = self.parts.into_iter().map(|((group, term), (counts, flags))| BucketPart {
             group,
             term,
@@ -126,20 +132,16 @@ impl Rows {
     /// An idle member is one too.
     fn push_together(&mut self, tracked: &Tracked, term: u64, sum: Counts, flags: Flags) {
         let slot = &tracked.slot;
-        let mut own = Together {
+        let together = self.buckets.entry(tracked.heat.bucket).or_insert_with(|| Together {
             group: slot.group,
             range: slot.range.clone(),
-            members: BTreeSet::from([slot.route]),
+            members: Vec::new(),
             parts: BTreeMap::new(),
-        };
+        });
+        together.range = together.range.hull(&slot.range);
+        together.members.push(slot.route);
         if !sum.is_idle() || !flags.is_none() {
-            own.parts.insert((slot.group, term), (sum, flags));
-        }
-        match self.buckets.entry(tracked.heat.bucket) {
-            Entry::Vacant(entry) => {
-                entry.insert(own);
-            }
-            Entry::Occupied(mut entry) => entry.get_mut().join(own),
+            together.add((slot.group, term), (sum, flags));
         }
     }
 

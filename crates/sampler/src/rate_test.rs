@@ -81,8 +81,8 @@ fn trials(seed: u64, operations: impl Fn(&mut Random, u64) -> u64) -> [Claims; 2
     claims
 }
 
-fn check(claims: [Claims; 2]) -> u64 {
-    for Claims { made, kept, .. } in &claims {
+fn check(claims: &[Claims; 2]) -> u64 {
+    for Claims { made, kept, .. } in claims {
         assert!(*made >= TRIALS / 2, "there are claims to check: {claims:?}");
         assert!(*kept as f64 >= 0.95 * *made as f64, "{claims:?}");
     }
@@ -91,12 +91,12 @@ fn check(claims: [Claims; 2]) -> u64 {
 
 #[test]
 fn poisson_traffic_is_within_the_bound_where_it_is_promised() {
-    check(trials(1, |random, _| random.poisson(40_000.0)));
+    check(&trials(1, |random, _| random.poisson(40_000.0)));
 }
 
 #[test]
 fn bursty_traffic_is_within_the_bound_where_it_is_promised() {
-    let soft = check(trials(2, |random, _| {
+    let soft = check(&trials(2, |random, _| {
         let factor = if random.below(8) == 0 { 8.0 } else { 1.0 };
         random.poisson(30_000.0 * factor)
     }));
@@ -105,7 +105,7 @@ fn bursty_traffic_is_within_the_bound_where_it_is_promised() {
 
 #[test]
 fn on_off_traffic_is_within_the_bound_where_it_is_promised() {
-    let soft = check(trials(3, |random, window| match window % 4 {
+    let soft = check(&trials(3, |random, window| match window % 4 {
         0 => random.below(2_000),
         _ => random.poisson(40_000.0),
     }));

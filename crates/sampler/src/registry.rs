@@ -47,6 +47,31 @@ impl Tracked {
     }
 }
 
+impl Tracked {
+    /// Adds what was counted aside, or one in N, to the `counts` of all cells, and takes notice of how
+    /// much it was in this window.
+    fn weigh(&mut self, window: u64, counts: &mut [Counts]) {
+        let slot = &self.slot;
+        slot.take_aside(|index, aside| {
+            counts[slot.cells[index].at].add(&aside);
+        });
+        if slot.sampling.is_some() {
+            let mut sum = counts[slot.cells[0].at];
+            let (inexact, alike) = slot.estimate(&mut sum, |cell| counts[cell.at]);
+            self.flags = inexact;
+            self.likeness = alike.or(self.likeness);
+            counts[slot.cells[0].at] = sum;
+        }
+        let mut operations = 0_u64;
+        let mut add = |part: &Counts| {
+            operations = operations.saturating_add(part.reads).saturating_add(part.writes);
+        };
+        slot.cells.iter().for_each(|cell| add(&counts[cell.at]));
+        self.cut.iter().flat_map(|(_, parts, _)| parts).for_each(&mut add);
+        self.heat.pass(window, operations);
+    }
+}
+
 /// See the module's header.
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -202,9 +227,17 @@ impl Registry {
         for (lease, counts) in self.shared.iter().zip(counts.chunks_mut(CHUNK_CELLS)) {
             lease.chunk.take_all(counts);
         }
-        self.weigh(&mut counts);
+        self.windows += 1;
+        let is_planned = self.budget.is_needed(self.tracked.len());
+        if is_planned {
+            self.tracked.iter_mut().for_each(|tracked| tracked.weigh(self.windows, &mut counts));
+            self.plan();
+        }
         let mut parts = Vec::new();
         for tracked in &mut self.tracked {
+            if !is_planned {
+                tracked.weigh(self.windows, &mut counts);
+            }
             for (term, counts, flags) in std::mem::take(&mut tracked.cut) {
                 row(tracked, Part { term: Some(term), counts: &counts, flags });
             }
@@ -221,34 +254,12 @@ impl Registry {
         self.let_go(&done);
     }
 
-    /// Adds what was counted aside to the `counts` of all cells, and decides which routes are reported
-    /// together.
-    fn weigh(&mut self, counts: &mut [Counts]) {
-        self.windows += 1;
-        for Tracked { slot, heat, cut, flags, likeness, .. } in &mut self.tracked {
-            slot.take_aside(|index, aside| {
-                counts[slot.cells[index].at].add(&aside);
-            });
-            if slot.sampling.is_some() {
-                let mut sum = counts[slot.cells[0].at];
-                let (inexact, alike) = slot.estimate(&mut sum, |cell| counts[cell.at]);
-                *flags = inexact;
-                *likeness = alike.or(*likeness);
-                counts[slot.cells[0].at] = sum;
-            }
-            let earlier = cut.iter().flat_map(|(_, parts, _)| parts);
-            let parts = slot.cells.iter().map(|cell| &counts[cell.at]).chain(earlier);
-            let operations = parts.fold(0_u64, |sum, part| {
-                sum.saturating_add(part.reads).saturating_add(part.writes)
-            });
-            heat.pass(self.windows, operations);
-        }
-        if self.budget.is_needed(self.tracked.len()) {
-            let live = self.tracked.iter_mut().filter(|tracked| tracked.removed_ms.is_none());
-            let mut live: Vec<_> =
-                live.map(|tracked| (&tracked.slot.range, &mut tracked.heat)).collect();
-            self.budget.plan(self.windows, &mut live);
-        }
+    /// Decides which routes are reported together.
+    fn plan(&mut self) {
+        let live = self.tracked.iter_mut().filter(|tracked| tracked.removed_ms.is_none());
+        let mut live: Vec<_> =
+            live.map(|tracked| (&tracked.slot.range, &mut tracked.heat)).collect();
+        self.budget.plan(self.windows, &mut live);
     }
 
     /// Decides how many operations of each route that may be sampled are counted in the next window.
