@@ -5,9 +5,6 @@
 //! names all of its live members, idle ones too, and is left out when all are idle (F2).
 //! Proof: `sampler_test.rs`, `budget_test.rs`.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
 use keyviz_lineage::{
     Bucket, BucketPart, Column, Counts, Flags, GroupId, KeyRange, MAX_LISTED_MEMBERS, RouteId, Row,
     Step,
@@ -50,8 +47,8 @@ impl SubRangeRow {
 pub(crate) struct Rows {
     rows: Vec<Row>,
     subs: Vec<SubRangeRow>,
-    /// By number.
-    buckets: BTreeMap<usize, Together>,
+    /// By number, from 1, which is in key order.
+    buckets: Vec<Option<Together>>,
 }
 
 /// Routes that are counted together.
@@ -61,28 +58,34 @@ struct Together {
     group: GroupId,
     range: KeyRange,
     members: Vec<RouteId>,
-    parts: BTreeMap<(GroupId, u64), (Counts, Flags)>,
+    /// By (group, term); several of one until they are merged.
+    parts: Vec<((GroupId, u64), Counts, Flags)>,
 }
 
 impl Together {
-    fn join(&mut self, other: Self) {
-        self.range = self.range.hull(&other.range);
-        self.members.extend(other.members);
-        for (leadership, counted) in other.parts {
-            self.add(leadership, counted);
+    fn add(&mut self, leadership: (GroupId, u64), counts: Counts, flags: Flags) {
+        match self.parts.last_mut() {
+            Some((last, sum, inexact)) if *last == leadership => {
+                sum.add(&counts);
+                *inexact = inexact.or(flags);
+            }
+            _ => self.parts.push((leadership, counts, flags)),
         }
-    }
-
-    fn add(&mut self, leadership: (GroupId, u64), (counts, flags): (Counts, Flags)) {
-        let part = self.parts.entry(leadership).or_default();
-        part.0.add(&counts);
-        part.1 = part.1.or(flags);
     }
 
     fn into_bucket(mut self) -> Bucket {
         self.members.sort_unstable();
         self.members.dedup();
-        let parts = self.parts.into_iter().map(|((group, term), (counts, flags))| BucketPart {
+        self.parts.sort_unstable_by_key(|(leadership, ..)| *leadership);
+        self.parts.dedup_by(|part, first| {
+            let is_same = part.0 == first.0;
+            if is_same {
+                first.1.add(&part.1);
+                first.2 = first.2.or(part.2);
+            }
+            is_same
+        });
+        let parts = self.parts.into_iter().map(|((group, term), counts, flags)| BucketPart {
             group,
             term,
             counts,
@@ -132,33 +135,38 @@ impl Rows {
     /// An idle member is one too.
     fn push_together(&mut self, tracked: &Tracked, term: u64, sum: Counts, flags: Flags) {
         let slot = &tracked.slot;
-        let together = self.buckets.entry(tracked.heat.bucket).or_insert_with(|| Together {
+        let at = tracked.heat.bucket;
+        if self.buckets.len() <= at {
+            self.buckets.resize_with(at + 1, || None);
+        }
+        let together = self.buckets[at].get_or_insert_with(|| Together {
             group: slot.group,
             range: slot.range.clone(),
             members: Vec::new(),
-            parts: BTreeMap::new(),
+            parts: Vec::new(),
         });
         together.range = together.range.hull(&slot.range);
         together.members.push(slot.route);
         if !sum.is_idle() || !flags.is_none() {
-            together.add((slot.group, term), (sum, flags));
+            together.add((slot.group, term), sum, flags);
         }
     }
 
     /// The buckets that counted anything, in their order.
     pub(crate) fn buckets(&mut self) -> Vec<Bucket> {
+        let all = std::mem::take(&mut self.buckets).into_iter().flatten();
+        let mut busy: Vec<Together> = all.filter(|together| !together.parts.is_empty()).collect();
+        busy.sort_by(|a, b| a.range.cmp(&b.range));
         // Routes of different groups may overlap: buckets of one range are one.
-        let mut by_range: BTreeMap<KeyRange, Together> = BTreeMap::new();
-        for together in std::mem::take(&mut self.buckets).into_values() {
-            match by_range.entry(together.range.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(together);
-                }
-                Entry::Occupied(mut entry) => entry.get_mut().join(together),
+        busy.dedup_by(|together, first| {
+            let is_same = together.range == first.range;
+            if is_same {
+                first.members.append(&mut together.members);
+                first.parts.append(&mut together.parts);
             }
-        }
-        let busy = by_range.into_values().filter(|together| !together.parts.is_empty());
-        busy.map(Together::into_bucket).collect()
+            is_same
+        });
+        busy.into_iter().map(Together::into_bucket).collect()
     }
 
     /// S3. Routes come in key order, so that mostly there is nothing to sort: only rows that were cut by
