@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use std::thread;
 
 use keyviz_lineage::{KeyRange, Step};
-use keyviz_sampler::{Op, RouteHandle, Sampler};
+use keyviz_sampler::{Adaptive, Op, RouteHandle, Sampler, Settings};
 
 use crate::report;
 
