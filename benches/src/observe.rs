@@ -176,6 +176,13 @@ fn variants(sampler: &Sampler) -> Result<(), Box<dyn std::error::Error>> {
         || through(&cut),
         || through(&whole),
     );
+    let adaptive = Some(Adaptive { max_cost_ns_per_second: 1, seed: 1 });
+    let settings = Settings { adaptive, ..Settings::default() };
+    let adapting = Sampler::with_settings(Step::MINUTE, 0, settings);
+    let sampled = adapting.register(1, 1, KeyRange::all());
+    compare("observe, rate looked up; baseline exact", || through(&sampled), || through(&whole));
+    adapting.flush(60_000);
+    compare("observe, 1 in 2; baseline exact", || through(&sampled), || through(&whole));
     compare(
         "observe, disabled; baseline a counted route",
         || through(&disabled),
