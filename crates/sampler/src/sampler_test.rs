@@ -1,7 +1,10 @@
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
+use keyviz_lineage::{Counts, Flags};
+
 use super::*;
+use crate::total;
 
 fn range(start: &str, end: &str) -> KeyRange {
     KeyRange::new(start.as_bytes(), end.as_bytes()).unwrap()
@@ -75,7 +78,7 @@ fn a_removed_route_is_drained_while_a_handle_lives() {
     );
     drop(handle);
     sampler.flush(21_000);
-    assert!(sampler.lock().retired.is_empty());
+    assert!(sampler.lock().registry.tracked.is_empty());
 }
 
 #[test]

@@ -1,0 +1,307 @@
+//! The sampler: routes come and go, threads observe, windows are flushed.
+//!
+//! Invariants: the registry is locked by whoever changes routes or flushes, never by an observer of a
+//! known table; every count leaves in exactly one column (S2); a row carries the one term in which its
+//! writes were led, because a change of leadership cuts it (S4).
+//! Must not: read a clock.
+//! Proof: `sampler_test.rs`, `tests/stress.rs`.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use keyviz_lineage::{Column, GroupId, KeyRange, RouteId, Step, Window};
+
+use crate::Op;
+use crate::budget::DEFAULT_TRACKED_ROUTES;
+use crate::chunk::Space;
+use crate::flush::{Flush, Rows, snap};
+use crate::handle::RouteHandle;
+use crate::local::{self, Pages};
+use crate::rate::Adaptive;
+use crate::registry::{Registry, Tracked};
+use crate::sub_range::SubRanges;
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Published, lock};
+use crate::table::Table;
+
+/// The chunks of the process.
+static SPACE: LazyLock<Arc<Space>> = LazyLock::new(Space::new);
+/// The version of the next table.
+static NEXT_VERSION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+
+fn next_version() -> u64 {
+    NEXT_VERSION.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// How a sampler counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Into how many sub-ranges [`Sampler::register`] cuts a route: 1 (the default) to 256.
+    pub sub_ranges: u16,
+    /// How many routes have rows of their own (10,000 by default, at least 1). Beyond that, the least
+    /// active neighbours are reported together, as [`Column::buckets`].
+    pub tracked_routes: usize,
+    /// Whether busy routes may be counted one in N. `None` (the default): never, every count is exact.
+    /// With it, an observation of a route that is not sampled costs a few nanoseconds more, as its rate
+    /// is looked up. Routes that are cut are never sampled.
+    pub adaptive: Option<Adaptive>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { sub_ranges: 1, tracked_routes: DEFAULT_TRACKED_ROUTES, adaptive: None }
+    }
+}
+
+/// Live routes that are reported together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coalesced {
+    /// The keys from the first route's start to the last one's end.
+    pub range: KeyRange,
+    /// How many routes they are.
+    pub routes: usize,
+}
+
+/// The counters of one node.
+#[derive(Debug)]
+pub struct Sampler {
+    /// Of the published table, unique in the process. 0: this sampler does not count.
+    version: AtomicU64,
+    step: Step,
+    settings: Settings,
+    table: Published<Table>,
+    unattributed: AtomicU64,
+    /// Threads that keep a view of the table let it go when this is gone.
+    life: std::sync::Arc<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    registry: Registry,
+    /// The term that this node leads, by group. Absent: it does not lead.
+    terms: BTreeMap<GroupId, u64>,
+    /// Groups that this node answers for.
+    groups: Vec<GroupId>,
+    last_flush_ms: u64,
+}
+
+impl Sampler {
+    /// A sampler whose columns are `step` long and whose first one covers from `now_ms` (Unix
+    /// milliseconds).
+    pub fn new(step: Step, now_ms: u64) -> Self {
+        Self::with_settings(step, now_ms, Settings::default())
+    }
+
+    /// As [`Sampler::new`], with settings.
+    pub fn with_settings(step: Step, now_ms: u64, settings: Settings) -> Self {
+        Self::of_version(next_version(), step, now_ms, settings)
+    }
+
+    /// A sampler that counts nothing: observing costs one branch, its columns are empty.
+    pub fn disabled(step: Step, now_ms: u64) -> Self {
+        Self::of_version(0, step, now_ms, Settings::default())
+    }
+
+    fn of_version(version: u64, step: Step, now_ms: u64, settings: Settings) -> Self {
+        let registry =
+            Registry::new(Arc::clone(&SPACE), settings.tracked_routes, settings.adaptive);
+        let state =
+            State { registry, terms: BTreeMap::new(), groups: Vec::new(), last_flush_ms: now_ms };
+        Self {
+            version: AtomicU64::new(version),
+            step,
+            settings,
+            table: Published::new(Arc::clone(&state.registry.table)),
+            unattributed: AtomicU64::new(0),
+            life: std::sync::Arc::new(()),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// The length of its columns.
+    pub const fn step(&self) -> Step {
+        self.step
+    }
+
+    /// Says for which groups this node answers (idle ones are reported too).
+    pub fn serve(&self, groups: impl IntoIterator<Item = GroupId>) {
+        let mut state = self.lock();
+        state.groups.extend(groups);
+        state.groups.sort_unstable();
+        state.groups.dedup();
+    }
+
+    /// Starts counting a route, cut as [`Settings::sub_ranges`] says. A route of the same number,
+    /// group and range that was removed a moment ago keeps its counters.
+    pub fn register(&self, route: RouteId, group: GroupId, range: KeyRange) -> RouteHandle {
+        self.register_cut(route, group, range, self.settings.sub_ranges)
+    }
+
+    /// As [`Sampler::register`], cut into `sub_ranges` parts (or fewer, see [`SubRanges::new`]).
+    pub fn register_cut(
+        &self,
+        route: RouteId,
+        group: GroupId,
+        range: KeyRange,
+        sub_ranges: u16,
+    ) -> RouteHandle {
+        let mut state = self.lock();
+        if let Err(at) = state.groups.binary_search(&group) {
+            state.groups.insert(at, group);
+        }
+        if self.version.load(Ordering::Relaxed) == 0 {
+            return RouteHandle::disabled();
+        }
+        let now_ms = state.last_flush_ms;
+        let subs = SubRanges::new(range, sub_ranges);
+        let slot = state.registry.register(route, group, subs, now_ms);
+        self.publish(&state.registry);
+        RouteHandle::new(slot)
+    }
+
+    /// Stops counting a route. What is still being observed is drained for a grace of
+    /// max(2 steps, 5 s), and after that for as long as anyone can still reach it.
+    pub fn remove(&self, route: RouteId, now_ms: u64) {
+        let mut state = self.lock();
+        if state.registry.remove(route, now_ms) {
+            self.publish(&state.registry);
+        }
+    }
+
+    /// Says that this node now leads `group` in `term`, or (`None`) no longer leads it. Counters are
+    /// cut here, so that every row carries the one term in which its writes were led.
+    pub fn lead(&self, group: GroupId, term: Option<u64>) {
+        let mut state = self.lock();
+        let State { registry, terms, .. } = &mut *state;
+        if terms.get(&group).copied() == term {
+            return;
+        }
+        registry.cut(group, terms.get(&group).copied().unwrap_or(0));
+        match term {
+            Some(term) => terms.insert(group, term),
+            None => terms.remove(&group),
+        };
+    }
+
+    /// Counts one operation on `route`: a look-up in this thread's view of the routes, then as
+    /// [`RouteHandle::observe`]. On an unknown route: one relaxed add, reported as `unattributed`.
+    /// The first call after routes changed brings the thread's view up to date.
+    #[inline]
+    pub fn observe(&self, route: RouteId, key: &[u8], op: Op, value_len: u64) {
+        let version = self.version.load(Ordering::Acquire);
+        if version == 0 {
+            return;
+        }
+        let is_counted =
+            local::with(|local| local.observe(version, route, key.len(), op, value_len));
+        if is_counted != Some(true) {
+            self.observe_slowly(route, key, op, value_len);
+        }
+    }
+
+    /// On a route that is unknown, cut or not yet touched by this thread, after a change of routes, in
+    /// a thread that ends, or of many bytes.
+    #[cold]
+    fn observe_slowly(&self, route: RouteId, key: &[u8], op: Op, value_len: u64) {
+        let bytes = (key.len() as u64).saturating_add(value_len);
+        let count = |pages: Option<&Pages>, table: &Table| match table.slot(route) {
+            Some(slot) => slot.observe(pages, key, op, bytes),
+            None => {
+                self.unattributed.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let version = self.version.load(Ordering::Acquire);
+        let counted = local::with(|local| {
+            let table = local.table(&self.life, version, || self.table.load());
+            count(Some(&local.pages), &table);
+        });
+        if counted.is_none() {
+            count(None, &self.table.load());
+        }
+    }
+
+    /// Lets observers by id see the registry's table.
+    fn publish(&self, registry: &Registry) {
+        self.table.store(Arc::clone(&registry.table));
+        self.version.store(next_version(), Ordering::Release);
+    }
+
+    /// Drains the window that ends nearest to `now_ms` (Unix milliseconds).
+    pub fn flush(&self, now_ms: u64) -> Column {
+        self.flush_all(now_ms).column
+    }
+
+    /// As [`Sampler::flush`], with what a column has no field for.
+    pub fn flush_all(&self, now_ms: u64) -> Flush {
+        self.drain(self.step.window_ending_near(now_ms), now_ms)
+    }
+
+    /// Drains the window that `now_ms` lies in: the last, short one before a shutdown.
+    pub fn flush_partial(&self, now_ms: u64) -> Column {
+        self.flush_partial_all(now_ms).column
+    }
+
+    /// As [`Sampler::flush_partial`], with what a column has no field for.
+    pub fn flush_partial_all(&self, now_ms: u64) -> Flush {
+        self.drain(Window { start_ms: self.step.floor(now_ms), step: self.step }, now_ms)
+    }
+
+    fn drain(&self, window: Window, now_ms: u64) -> Flush {
+        let mut state = self.lock();
+        let State { registry, terms, groups, last_flush_ms } = &mut *state;
+        let mut rows = Rows::default();
+        rows.reserve(registry.tracked.len());
+        let grace_ms = (2 * self.step.ms()).max(5_000);
+        let mut led = (0, 0);
+        registry.take(now_ms, grace_ms, self.step, |tracked, part| {
+            let group = tracked.slot.group;
+            if group != led.0 {
+                led = (group, terms.get(&group).copied().unwrap_or(0));
+            }
+            rows.push(tracked, part.term.unwrap_or(led.1), part);
+        });
+        let buckets = rows.buckets();
+        let (rows, sub_ranges) = rows.sorted();
+        let covered_from_ms = snap((*last_flush_ms).min(now_ms), window.start_ms, self.step);
+        *last_flush_ms = now_ms;
+        let column = Column {
+            window,
+            covered_from_ms,
+            covered_to_ms: snap(now_ms, window.end_ms(), self.step).max(covered_from_ms),
+            unattributed: self.unattributed.swap(0, Ordering::Relaxed),
+            groups: groups.clone(),
+            rows,
+            buckets,
+        };
+        Flush { column, sub_ranges }
+    }
+
+    /// What is reported together now, in key order: to be logged once in a while.
+    pub fn coalesced(&self) -> Vec<Coalesced> {
+        let mut found: BTreeMap<usize, Coalesced> = BTreeMap::new();
+        for Tracked { slot, heat, removed_ms, .. } in &self.lock().registry.tracked {
+            if heat.bucket != 0 && removed_ms.is_none() {
+                let range = slot.range.clone();
+                let bucket = found
+                    .entry(heat.bucket)
+                    .or_insert_with(|| Coalesced { range: range.clone(), routes: 0 });
+                bucket.range = bucket.range.hull(&range);
+                bucket.routes += 1;
+            }
+        }
+        found.into_values().collect()
+    }
+
+    /// How many bytes the counters of all threads take now.
+    pub fn counter_bytes(&self) -> usize {
+        self.lock().registry.counter_bytes()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+#[cfg(test)]
+#[path = "sampler_test.rs"]
+mod sampler_test;
