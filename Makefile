@@ -17,7 +17,7 @@ BINARIES := keyviz keyviz-host
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help setup build run demo demo-lineage test bench fuzz lint clean
+.PHONY: help setup build run demo demo-lineage test loom bench fuzz lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,9 +40,12 @@ demo: build ## Show the main job: live traffic, a split, a merge, kill -9, every
 demo-lineage: build ## Show ranges that keep their history: 30 splits and merges under traffic
 	bin/keyviz demo --transitions 30 $(DEMO_FLAGS)
 
-test: setup ## Run every test
+test: setup loom ## Run every test
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins
 	$(CHECKED) cargo test $(CARGO_FLAGS) --no-fail-fast
+
+loom: ## Check the sampler's lock-free parts under every order of their steps
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(CACHE)/loom" cargo test --locked --release -p keyviz-sampler --test loom
 
 bench: build ## Run the benches: JSON lines with ratios against a baseline in the same run
 	"$(CARGO_TARGET_DIR)/release/keyviz-bench"

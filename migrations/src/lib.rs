@@ -13,10 +13,16 @@ pub struct Manifest {
 }
 
 /// Every version, oldest first.
-pub const MANIFESTS: &[Manifest] = &[Manifest {
-    version: 1,
-    summary: "column family `keyviz`: range blocks v1, coverage v1, lineage records v1, events v1, marks v1",
-}];
+pub const MANIFESTS: &[Manifest] = &[
+    Manifest {
+        version: 1,
+        summary: "column family `keyviz`: range blocks v1 and v2, coverage v1, lineage records v1, events v1, marks v1",
+    },
+    Manifest {
+        version: 2,
+        summary: "range blocks v3 (those of v1 and v2 are read, and become v3 when they are written again)",
+    },
+];
 
 /// The version that this build writes.
 pub const CURRENT: u64 = MANIFESTS[MANIFESTS.len() - 1].version;

@@ -47,6 +47,10 @@ pub(crate) struct Flags {
     /// Boundaries of a new store's ranges: a file with one a line, or a comma-separated list.
     #[arg(long, value_name = "FILE|LIST")]
     pub(crate) initial_splits: Option<String>,
+    /// Ranges with a row of their own in a column; beyond that the least active neighbours are
+    /// reported together.
+    #[arg(long, default_value_t = keyviz_sampler::DEFAULT_TRACKED_ROUTES, value_name = "N")]
+    pub(crate) tracked_routes: usize,
     /// Append every column and transition to this file as a line of JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,
@@ -119,6 +123,9 @@ impl Flags {
                 ));
             }
             _ => {}
+        }
+        if self.tracked_routes == 0 {
+            return Err(flag("--tracked-routes", "0 would leave no range a row; use at least 1"));
         }
         if self.max_clients == 0 {
             return Err(flag("--max-clients", "0 would refuse everyone; use at least 1"));

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyviz_lineage::Clock;
+use keyviz_lineage::{Clock, unix_hour};
 use keyviz_sampler::Sampler;
 use tokio::sync::watch;
 
@@ -25,12 +25,14 @@ pub(crate) struct Recorder {
     clock: Arc<dyn Clock>,
     /// When the open window ends.
     due_ms: u64,
+    /// The Unix hour in which it was last logged which ranges are reported together.
+    told_hour: Option<u64>,
 }
 
 impl Recorder {
     pub(crate) fn new(sampler: Arc<Sampler>, outbox: Arc<Outbox>, clock: Arc<dyn Clock>) -> Self {
         let due_ms = window_end(&sampler, clock.unix_ms());
-        Self { sampler, outbox, clock, due_ms }
+        Self { sampler, outbox, clock, due_ms, told_hour: None }
     }
 
     /// Flushes until `stop` turns true.
@@ -51,10 +53,31 @@ impl Recorder {
         if now_ms >= self.due_ms {
             self.outbox.column(&self.sampler.flush(now_ms));
             self.due_ms = window_end(&self.sampler, now_ms);
+            self.tell_coalesced(now_ms);
         }
         // W1: the clock went back; the window that it is in now ends earlier.
         self.due_ms = self.due_ms.min(window_end(&self.sampler, now_ms));
         (self.due_ms - now_ms).min(MAX_SLEEP_MS)
+    }
+
+    /// Once an hour: which ranges have no rows of their own.
+    fn tell_coalesced(&mut self, now_ms: u64) {
+        if self.told_hour == Some(unix_hour(now_ms)) {
+            return;
+        }
+        let coalesced = self.sampler.coalesced();
+        if coalesced.is_empty() {
+            return;
+        }
+        self.told_hour = Some(unix_hour(now_ms));
+        let ranges: u64 = coalesced.iter().map(|bucket| bucket.routes as u64).sum();
+        let first: Vec<String> = coalesced.iter().take(8).map(|b| b.range.to_string()).collect();
+        tracing::warn!(
+            buckets = coalesced.len(),
+            ranges,
+            first = first.join(" "),
+            "more ranges than --tracked-routes: the least active neighbours are reported together"
+        );
     }
 
     /// W2: the last columns, once nobody observes any more.

@@ -76,6 +76,8 @@ pub struct LineageGraph {
     removed: usize,
     /// Closed boxes are not indexed one by one: the whole index follows.
     loading: bool,
+    /// A record came that has children here without an edge to it.
+    misses_edges: bool,
 }
 
 impl LineageGraph {
@@ -304,6 +306,7 @@ impl LineageGraph {
     /// Takes over one record of a plan, or one that was read from the store.
     pub fn install(&mut self, record: LineageRecord) {
         self.take_over(&Arc::new(record));
+        self.complete();
     }
 
     /// Installs every record of a plan: closed ones first, so that L1 holds at each step.
@@ -319,11 +322,12 @@ impl LineageGraph {
         for record in closed.into_iter().chain(live) {
             let late = (!LineageGraph::expects(&record, u64::MAX, recorded_until_ms))
                 .then(|| (record.id, record.valid_from.unix_ms()));
-            self.install(record);
+            self.take_over(&Arc::new(record));
             if let Some((id, from_ms)) = late {
                 self.note_recorded(id, from_ms, recorded_until_ms);
             }
         }
+        self.complete();
     }
 
     fn take_over(&mut self, record: &Arc<LineageRecord>) -> Slot {
@@ -363,14 +367,16 @@ impl LineageGraph {
             live.remove(start);
         }
         self.settle(slot);
-        if !is_live {
-            self.settle_backfilled(id);
-        }
-        if restored {
-            // It has edges again, or at last.
+        self.settle_backfilled(id);
+        self.misses_edges |= restored;
+        slot
+    }
+
+    /// After a record came that has children here without an edge to it.
+    fn complete(&mut self) {
+        if self.misses_edges {
             self.renumber();
         }
-        self.slot(id).unwrap_or(slot)
     }
 
     /// The same graph without empty slots, with every edge that its records name.

@@ -290,6 +290,15 @@ fn rows_as_of_from_are_those_of_then_and_count_what_became_of_them() {
 }
 
 #[test]
+fn what_is_live_has_rows_as_of_any_time_to_come() {
+    let now = ask(&after_a_split(), &span(0, 2));
+    for at_ms in [u64::MAX, i64::MAX as u64, 1_700_000_000_000_000_000, 9_999_999_999_999] {
+        let later = MatrixRequest { row_set: RowSet::AsOf(at_ms), ..span(0, 2) };
+        assert_eq!(ids(&ask(&after_a_split(), &later)), ids(&now), "{at_ms}");
+    }
+}
+
+#[test]
 fn a_row_counts_its_own_lineage_even_where_a_later_range_covers_it() {
     let mut world = created(&[(1, "c", "k")]);
     tell(&mut world, 0, &[((1, 1), 5)]);

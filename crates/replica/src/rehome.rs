@@ -6,7 +6,8 @@
 //! 2. its keys are free: it is backfilled, live, as a row of an unknown route would be;
 //! 3. others own its keys by now: it is restored under a new id, closed with the row's window;
 //! 4. this node does not lead the group, so it must not decide: the row is kept under an id made of
-//!    its route and bounds. Rows without a record are found by the bounds stored with them.
+//!    its route and bounds. It is found by the bounds that its block says, from the next start on
+//!    (`stand_ins.rs`).
 //!
 //! Must not: look at rows that the store has already. What it has may have been swept since.
 //! Proof: `rehome_test.rs`.

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keyviz_codec::marks::{Applied, LeaderEvent, Mark, Member};
-use keyviz_codec::{Key, lineage_record};
+use keyviz_codec::{CodecError, Key, lineage_record};
 use keyviz_lineage::graph::Plan;
 use keyviz_lineage::{
     Cause, Change, GraphError, GroupId, LineageGraph, LineageId, LineageRecord, Transition,
@@ -380,7 +380,7 @@ fn merge_delta(
 }
 
 /// A stored value that fails its checksum must not stop what is new: its bytes are set aside, and
-/// the new value takes its place.
+/// the new value takes its place. One of a newer keyviz is not damaged and stops it.
 fn salvage<T>(
     view: &View<'_>,
     group: GroupId,
@@ -389,7 +389,9 @@ fn salvage<T>(
     batch: &mut Batch,
 ) -> Result<Option<T>, StoreError> {
     match read {
-        Err(StoreError::Damaged { source, .. }) => {
+        Err(StoreError::Damaged { source, .. })
+            if !matches!(source, CodecError::Version { .. }) =>
+        {
             tracing::error!(group, key = %key, error = %source, "damaged value set aside under damaged|");
             if let Some(bytes) = view.raw(group, key)? {
                 batch.put(group, &key.quarantine(), bytes);

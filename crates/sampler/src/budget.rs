@@ -85,6 +85,9 @@ impl Budget {
     /// calls.
     pub(crate) fn plan(&mut self, window: u64, live: &mut [(&KeyRange, &mut Heat)]) {
         let slack = self.most / 20;
+        if self.buckets > 0 {
+            self.buckets = separate(live); // V2
+        }
         if live.len() <= self.most {
             if self.buckets > 0 && live.len() + slack <= self.most {
                 live.iter_mut().for_each(|(_, heat)| heat.bucket = 0); // V5
@@ -163,13 +166,24 @@ fn coalesce(live: &mut [(&KeyRange, &mut Heat)], most: usize) -> usize {
         }
         left -= 1;
     }
-    let (mut at, mut buckets) = (0, 0);
+    let mut at = 0;
     while at < len {
         let next = runs[at].next;
-        buckets += usize::from(next - at > 1);
-        let bucket = if next - at > 1 { buckets } else { 0 };
-        live[at..next].iter_mut().for_each(|(_, heat)| heat.bucket = bucket);
+        live[at..next].iter_mut().for_each(|(_, heat)| heat.bucket = at + 1);
         at = next;
+    }
+    separate(live)
+}
+
+/// Numbers the buckets from 1 in key order. One that a route has come to stand within becomes two; what
+/// stands alone has a row of its own. Returns how many there are.
+fn separate(live: &mut [(&KeyRange, &mut Heat)]) -> usize {
+    let mut buckets = 0;
+    for run in live.chunk_by_mut(|a, b| a.1.bucket != 0 && a.1.bucket == b.1.bucket) {
+        let is_bucket = run.len() > 1;
+        buckets += usize::from(is_bucket);
+        let number = if is_bucket { buckets } else { 0 };
+        run.iter_mut().for_each(|(_, heat)| heat.bucket = number);
     }
     buckets
 }

@@ -34,15 +34,33 @@ proptest! {
         most in 1..40_usize,
         traffic in prop::collection::vec(prop::collection::vec((1..60_u64, 1..9_u64), 0..30), 1..14),
         removed in prop::collection::vec(1..60_u64, 0..20),
+        split in prop::collection::vec(prop::option::of(1..60_u64), 0..20),
     ) {
         let sampler = sampler(routes, most);
         let mut now_ms = 0;
+        let (mut gone, mut children) = (Vec::new(), Vec::new());
         for (window, observed) in traffic.iter().enumerate() {
             if let Some(&route) = removed.get(window) {
                 sampler.remove(route, now_ms);
+                gone.push(route);
+            }
+            if let Some(&Some(route)) = split.get(window)
+                && route <= routes
+                && !gone.contains(&route)
+            {
+                sampler.remove(route, now_ms);
+                gone.push(route);
+                let middle = [key(route - 1), vec![0x80]].concat();
+                let child = 1_000 + 2 * window as u64;
+                let (low, high) =
+                    (KeyRange::new(key(route - 1), middle.clone()), KeyRange::new(middle, key(route)));
+                sampler.register(child, 1, low.unwrap());
+                sampler.register(child + 1, 1, high.unwrap());
+                children.extend([child, child + 1]);
             }
             now_ms += 10_000;
-            let mut all = 0;
+            let mut all = children.len() as u64;
+            children.iter().for_each(|&child| observe(&sampler, child, 1));
             for &(route, times) in observed {
                 observe(&sampler, route, times);
                 all += times;
@@ -50,7 +68,6 @@ proptest! {
             let column = sampler.flush(now_ms);
             prop_assert_eq!(column.validate(), Ok(()));
             prop_assert_eq!(total(&column).writes + column.unattributed, all);
-            let gone = &removed[..removed.len().min(window + 1)];
             let live = || column.rows.iter().filter(|row| !gone.contains(&row.route));
             prop_assert!(live().count() + column.buckets.len() <= most);
             for pair in column.buckets.windows(2) {

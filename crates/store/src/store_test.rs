@@ -49,6 +49,27 @@ fn a_newer_schema_is_refused_and_left_alone() {
     ));
 }
 
+/// Blocks of version 1 are read as they are; who opens the folder makes it one of the new version, so
+/// that an older keyviz will not take what is written now for damage.
+#[test]
+fn a_folder_of_schema_1_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let lineage = Uuid::from_u128(1);
+    let old = include_bytes!("../../../fuzz/corpus/hour_blocks/v1-two-steps");
+    let store = open(folder.path(), DAY_MS);
+    let mut batch = Batch::default();
+    batch.put_mark(0, &Key::Schema, &1u64);
+    batch.put(1, &Key::Range { lineage, hour: 5 }, keyviz_codec::envelope::seal(1, &old[1..]));
+    store.commit(&batch).unwrap();
+    drop(store);
+    let store = open(folder.path(), DAY_MS);
+    let view = store.view(5 * HOUR_MS);
+    let schema = view.raw(0, &Key::Schema).unwrap().unwrap();
+    assert_eq!(u64::decode(&schema), Ok(keyviz_migrations::CURRENT));
+    let found = view.blocks(1, lineage, 0..=9);
+    assert!(!found[0].1.as_ref().unwrap().blocks().is_empty());
+}
+
 #[test]
 fn groups_never_see_each_others_keys() {
     let folder = tempfile::tempdir().unwrap();

@@ -92,7 +92,7 @@ pub fn envelope(input: &[u8]) {
     assert!(envelope::open("input", KNOWN, &value).is_err(), "bit {bit}");
 }
 
-/// The blocks of a lineage-hour; merging two of them, and the cells they make.
+/// The blocks of a lineage-hour; merging two of them, the cells they make, and their roll-ups.
 pub fn hour_blocks(input: &[u8]) {
     let Some(value) = sealed(input) else { return };
     let bounds = HourBlocks::decode_bounds(&value);
@@ -109,6 +109,7 @@ pub fn hour_blocks(input: &[u8]) {
     let again = hour.encode();
     assert_eq!(HourBlocks::decode(&again).as_ref(), Ok(&hour));
     same_series(&hour, &again);
+    Tier::ALL.into_iter().for_each(|tier| check_entries(&hour, tier));
     for block in hour.blocks() {
         let columns = block.step().columns_per_hour();
         assert!(block.cells().keys().all(|&index| usize::from(index) < columns), "B3");
@@ -180,16 +181,11 @@ fn same_mark<M: Mark + PartialEq + std::fmt::Debug>(value: &[u8]) -> Option<M> {
     Some(mark)
 }
 
-/// A chunk of roll-ups: whole, without its maxima, and with a slot changed. And the roll-ups of a block.
+/// A chunk of roll-ups: whole, without its maxima, and with a slot changed.
 pub fn rollup(input: &[u8]) {
     let Some(value) = sealed(input) else { return };
     let mut columns = Columns::default();
     let sums = columns.read_sums(&value).map(|()| (columns.taken, columns.sums.clone()));
-    if let Ok(hour) = HourBlocks::decode(&value) {
-        for tier in Tier::ALL {
-            check_entries(&hour, tier);
-        }
-    }
     let Ok(mut chunk) = Chunk::decode(&value) else { return };
     assert_eq!(columns.read(&value), Ok(()));
     assert_eq!(sums, Ok((columns.taken, columns.sums)));

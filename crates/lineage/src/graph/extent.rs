@@ -31,11 +31,11 @@ impl Hours {
     /// No hour at all.
     pub(super) const NONE: Self = Self { from: NEVER, until: 0 };
 
-    /// The hours that `[from_ms, to_ms)` has a part in.
+    /// The hours that `[from_ms, to_ms)` has a part in. What is live is so at any time, however late.
     pub(super) fn around(from_ms: u64, to_ms: u64) -> Self {
         let hour = |ms: u64| Hour::try_from(unix_hour(ms)).unwrap_or(NEVER);
         let until = hour(to_ms).saturating_add(Hour::from(!to_ms.is_multiple_of(HOUR_MS)));
-        Self { from: hour(from_ms), until }
+        Self { from: hour(from_ms).min(NEVER - 1), until }
     }
 
     pub(super) const fn meets(self, other: Self) -> bool {

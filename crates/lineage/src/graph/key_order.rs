@@ -2,9 +2,9 @@
 //!
 //! Owns: the keys, each under a number that stays, and for each number a rank: ranks compare as their
 //! keys do. A new key gets a rank between its neighbours'; where none is left, all ranks are spread
-//! anew, and the owner of copies of ranks must look them up again. A key that follows another one at
-//! once (appends, the usual case) is put close behind it, so that spreading is rare: once in more than
-//! 30,000 appends, once in 32 keys that each go before the last one.
+//! anew, and the owner of copies of ranks must look them up again. Spreading costs as much as there are
+//! keys, so it must be rare: a key goes close to the one that was new before it, on the side that it
+//! comes from, so that keys that come in order, upwards or downwards, find room for [`NEAR`] of them.
 //! Invariant: `-inf` has rank 0 and `+inf` the largest; ranks of two different keys differ (K1).
 //! A copy shares everything until one side is written.
 //! Proof: `key_order_test.rs`.
@@ -24,8 +24,8 @@ pub(super) const LAST: Rank = Rank::MAX;
 const UNBOUNDED: KeyNo = KeyNo::MAX;
 /// Keys that are copied together on a write.
 const PART: usize = 128;
-/// How far behind its neighbour a key is put at most.
-const NEAR: Rank = 1 << 32;
+/// So many keys in order find room between two that were there before.
+const NEAR: Rank = 1 << 16;
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -39,6 +39,8 @@ pub(super) struct KeyOrder {
     keys: Arena<Key>,
     /// Numbers of keys, ascending by key.
     parts: Vec<Arc<Vec<KeyNo>>>,
+    /// How far apart keys were put by the last spread; 0 = there was none.
+    gap: Rank,
 }
 
 impl KeyOrder {
@@ -101,7 +103,15 @@ impl KeyOrder {
             Err(place) => place,
         };
         let (before, behind) = (self.before(part, at), self.behind(part, at));
-        let number = self.add(Arc::clone(bytes), before + ((behind - before) / 2).min(NEAR));
+        let gap = if self.gap == 0 { LAST } else { self.gap };
+        let near = ((behind - before) / 2).min((gap / NEAR).max(1));
+        let newest = self.keys.len().checked_sub(1).and_then(|at| self.keys.get(at));
+        let rank = match newest.map(|newest| newest.rank) {
+            Some(newest) if newest == before => before + near,
+            Some(newest) if newest == behind => behind - near,
+            _ => before + (behind - before) / 2,
+        };
+        let number = self.add(Arc::clone(bytes), rank);
         if self.parts.is_empty() {
             self.parts.push(Arc::default());
         }
@@ -155,6 +165,7 @@ impl KeyOrder {
     /// Gives every key a new rank, all equally far apart.
     fn spread(&mut self) {
         let gap = LAST / (self.keys.len() as Rank + 1);
+        self.gap = gap;
         let numbers = self.parts.iter().flat_map(|part| part.iter());
         for (at, &number) in (1..).zip(numbers) {
             if let Some(key) = self.keys.get_mut(number as usize) {

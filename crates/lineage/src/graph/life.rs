@@ -1,7 +1,7 @@
 //! When a lineage owned its keys, in whole milliseconds as every answer shows it.
 //!
 //! Invariant: what is kept by slot is what the records say; a backfilled lineage's life depends on its
-//! parents' ends, so it is settled again when one of them closes or goes.
+//! parents' ends, so it is settled again when one of them comes, closes or goes.
 
 use super::{LineageGraph, Slot};
 use crate::record::{Cause, LineageRecord};

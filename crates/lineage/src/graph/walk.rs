@@ -5,8 +5,9 @@
 //! travel from child to parent (or back) as such. Slots are visited in order, children before parents
 //! (L5 of [`super`]), so each one once, after everybody who sends rows to it, and memory is read in
 //! order. Whether a row overlaps is decided there, by ranks ([`super::key_order`]), not by keys.
-//! Nothing is visited that cannot lead to something recorded in the asked-for span (`extent.rs`). So
-//! the cost is that of the answer.
+//! A walk does not go on where nothing behind can lead to something recorded in the asked-for span
+//! (`extent.rs`). So the cost is that of the answer, and of the bits of all slots between its first
+//! and its last.
 
 use super::extent::Hours;
 use super::key_order::Rank;
@@ -54,7 +55,8 @@ enum Way {
 
 impl LineageGraph {
     /// The lineages linked to each of `rows` that overlap it and of which something may have been
-    /// recorded in `[from_ms, to_ms)`; the row itself always. Rows are best given in key order.
+    /// recorded in `[from_ms, to_ms)`; the row itself always. No slot comes twice in `rows`, which are
+    /// best given in key order.
     pub fn link(&self, rows: &[Slot], from_ms: u64, to_ms: u64) -> Links {
         let asked = Hours::around(from_ms, to_ms);
         let rows = &Rows::new(self, rows);
@@ -116,6 +118,7 @@ impl Rows {
         for &row in rows {
             set.insert(row);
         }
+        debug_assert_eq!(set.len(), rows.len(), "no slot twice");
         Self { slots: rows.to_vec(), ranks, are_ascending, set }
     }
 
@@ -128,11 +131,11 @@ impl Rows {
         let overlaps = |row: u32| spot.overlaps(self.ranks[row as usize]);
         for &(mut from, mut to) in came {
             if self.are_ascending {
-                while from < to && !overlaps(from) {
-                    from += 1;
-                }
-                while from < to && !overlaps(to - 1) {
-                    to -= 1;
+                if !overlaps(from) || !overlaps(to - 1) {
+                    let ranks = &self.ranks[from as usize..to as usize];
+                    let behind = ranks.partition_point(|&(_, end)| end <= spot.ranks.0) as u32;
+                    let within = ranks.partition_point(|&(start, _)| start < spot.ranks.1) as u32;
+                    (from, to) = (from + behind, from + within);
                 }
                 if from < to {
                     kept.push((from, to));
@@ -205,9 +208,14 @@ impl<'a> Walk<'a> {
         for (at, &row) in (0..).zip(&self.rows.slots) {
             self.send(row, (at, at + 1));
         }
-        let words = self.open.len();
-        for step in 0..words {
-            let word = if self.way == Way::Back { words - 1 - step } else { step };
+        let words = self.rows.slots.iter().map(|&row| row as usize / 64);
+        // Nothing is open yet on the far side of the rows.
+        let mut words = match self.way {
+            Way::Back => 0..words.max().map_or(0, |last| last + 1),
+            Way::Forth => words.min().unwrap_or(0)..self.open.len(),
+        };
+        while let Some(word) = if self.way == Way::Back { words.next_back() } else { words.next() }
+        {
             while self.open[word] != 0 {
                 let bit = match self.way {
                     Way::Back => 63 - self.open[word].leading_zeros(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use keyviz_lineage::Column;
-use keyviz_sampler::Sampler;
+use keyviz_sampler::{Sampler, Settings};
 use tokio::sync::mpsc;
 
 use super::error::ReplayError;
@@ -78,7 +78,9 @@ struct Counting<'a> {
 
 impl<'a> Counting<'a> {
     fn new(plan: &'a Plan, name: &'a str, max_cells: usize) -> Counting<'a> {
-        let sampler = Sampler::new(plan.step, plan.first_ms);
+        // Every route has a row of its own: a replay is compared with its ledger cell by cell.
+        let settings = Settings { tracked_routes: plan.routes.len().max(1), ..Settings::default() };
+        let sampler = Sampler::with_settings(plan.step, plan.first_ms, settings);
         for spec in plan.routes.specs() {
             sampler.register(spec.route, plan.group, spec.range);
         }
