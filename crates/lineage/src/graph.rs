@@ -42,7 +42,7 @@ use arena::ShardedMap;
 use closed_index::{Boxed, ClosedIndex};
 use extent::Hours;
 use key_order::{KeyNo, KeyOrder, Rank};
-use slots::{Edges, Slots, Spot};
+use slots::{Edges, Slots};
 
 /// Where a record stands in one graph and its copies. Not an identity: another start numbers anew.
 pub type Slot = u32;
@@ -236,8 +236,7 @@ impl LineageGraph {
             (self.order.stretch(range.start(), range.end()), Hours::around(from_ms, to_ms));
         let is_asked = |slot: Slot| {
             let spot = self.slots.spots.get(slot as usize);
-            let meets = |spot: &Spot| spot.extent.own.meets(hours) && spot.overlaps(keys);
-            spot.is_some_and(meets) && self.is_known(slot)
+            spot.is_some_and(|spot| spot.extent.own.meets(hours) && spot.overlaps(keys))
         };
         if known.len() > self.slots.len() / 8 * 7 {
             return known.missing(self.slots()).filter(|&slot| is_asked(slot)).collect();
@@ -421,7 +420,7 @@ impl LineageGraph {
         let (keys, moved) = self.order.number(start, end);
         if moved {
             for slot in 0..self.slots.len() {
-                let keys = self.slots.keys.get(slot);
+                let keys = self.slots.keys.get(slot).filter(|_| self.is_known(slot as Slot));
                 if let (Some(&keys), Some(spot)) = (keys, self.slots.spots.get_mut(slot)) {
                     spot.ranks = self.order.ranks(keys);
                 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use keyviz_codec::SeriesColumn;
 use keyviz_lineage::{Flags, HOUR_MS, LineageRecord, Series};
-use keyviz_store::History;
+use keyviz_store::{History, StoreError};
 
 use crate::span::Span;
 
@@ -32,27 +33,22 @@ pub(crate) fn read(
     warnings: &mut Vec<String>,
 ) -> Recorded {
     let mut recorded = Recorded::default();
-    for (hour, blocks) in history.blocks(record.group, record.id, span.hours()) {
-        let blocks = match blocks {
-            Ok(blocks) => blocks,
+    let mut visit = |hour: u64, column: Result<SeriesColumn<'_>, StoreError>| {
+        let column = match column {
+            Ok(column) => column,
             Err(error) => {
                 warnings.push(error.to_string());
                 recorded.unread.push(span.units_within(hour * HOUR_MS, (hour + 1) * HOUR_MS));
-                continue;
+                return;
             }
         };
-        for block in blocks.blocks() {
-            for (index, cell) in block.cells() {
-                let start_ms = hour * HOUR_MS + u64::from(index) * block.step().ms();
-                let value = cell.counts.get(series);
-                if let Some(unit) =
-                    span.unit_of(start_ms).filter(|_| value > 0 || !cell.flags.is_none())
-                {
-                    recorded.values.push((unit as u32, value, cell.flags));
-                }
-            }
+        for (index, value, flags) in column.cells() {
+            let start_ms = hour * HOUR_MS + u64::from(index) * column.step.ms();
+            let unit = span.unit_of(start_ms).filter(|_| value > 0 || !flags.is_none());
+            recorded.values.extend(unit.map(|unit| (unit as u32, value, flags)));
         }
-    }
+    };
+    history.series(record.group, record.id, series, span.hours(), &mut visit);
     recorded.values.sort_by_key(|&(unit, ..)| unit);
     recorded
 }

@@ -6,15 +6,15 @@ use std::time::SystemTime;
 use futures::executor::block_on;
 use keyviz_lineage::clock::ManualClock;
 use keyviz_lineage::{
-    Change, Column, Counts, Entry, Flags, Hlc, KeyRange, RouteSpec, Row, SourceId, Step,
-    Transition, Window, unix_hour,
+    Change, Column, Counts, Entry, Flags, Hlc, KeyRange, LineageId, RouteSpec, Row, Series,
+    SourceId, Step, Transition, Window, unix_hour,
 };
-use keyviz_store::History;
+use keyviz_store::{History, visit_series};
 use keyviz_wal::testing::{Fault, FaultyFs, Op, PowerCut};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{Progress, Recorder, RecorderConfig, Verdict};
+use crate::{Progress, Recorder, RecorderConfig, RecorderView, Verdict};
 
 pub(crate) const START_MS: u64 = 1_700_000_000_000 - 1_700_000_000_000 % 3_600_000;
 
@@ -70,6 +70,7 @@ fn contents(recorder: &Recorder) -> BTreeMap<(String, u64), u64> {
     let view = recorder.view().unwrap();
     let mut found = BTreeMap::new();
     for record in view.graph().records() {
+        check_series(&view, record.id);
         for (hour, blocks) in view.blocks(1, record.id, 0..=unix_hour(START_MS) + 9) {
             for block in blocks.unwrap().blocks() {
                 for (index, cell) in block.cells() {
@@ -81,6 +82,25 @@ fn contents(recorder: &Recorder) -> BTreeMap<(String, u64), u64> {
         }
     }
     found
+}
+
+/// A series by itself is what the whole blocks say of it, stored or not yet.
+fn check_series(view: &RecorderView<'_>, lineage: LineageId) {
+    let hours = || 0..=unix_hour(START_MS) + 9;
+    for series in Series::ALL {
+        let (mut told, mut expected) = (Vec::new(), Vec::new());
+        view.series(1, lineage, series, hours(), &mut |hour, column| {
+            let column = column.unwrap();
+            told.push((hour, column.step, column.cells().collect::<Vec<_>>()));
+        });
+        for (hour, blocks) in view.blocks(1, lineage, hours()) {
+            visit_series(hour, &blocks.unwrap(), series, &mut |hour, column| {
+                let column = column.unwrap();
+                expected.push((hour, column.step, column.cells().collect::<Vec<_>>()));
+            });
+        }
+        assert_eq!(told, expected);
+    }
 }
 
 #[test]

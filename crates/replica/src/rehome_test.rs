@@ -233,7 +233,7 @@ fn a_follower_keeps_replayed_rows_that_have_lost_their_record() {
     assert_ne!(other, id::unrecorded_id(1, 7, &range("", "m")), "by its bounds");
     // Once it is stored, it is found by the keys that its block says.
     let recorder = follow(&next, &bench.clock);
-    recorder.stop();
+    drop(recorder);
     let recorder = follow(&next, &bench.clock);
     let graph = recorder.graph();
     let found: Vec<_> = graph.records().map(|held| (held.id, held.range.clone())).collect();

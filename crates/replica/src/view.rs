@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Member;
-use keyviz_codec::{BucketIndex, Coverage, HourBlocks};
-use keyviz_lineage::{GroupId, LineageGraph, LineageId, Step};
-use keyviz_store::{History, StoreError, View};
+use keyviz_codec::{BucketIndex, Coverage, HourBlocks, SeriesColumn};
+use keyviz_lineage::{GroupId, LineageGraph, LineageId, Series, Step};
+use keyviz_store::{History, StoreError, View, visit_series};
 
 use crate::memory::{Delta, GroupSnapshot};
 use crate::recorder::Shared;
@@ -122,6 +122,40 @@ impl History for RecorderView<'_> {
             }
         }
         found.into_iter().collect()
+    }
+
+    /// Hours that the deltas know of are merged whole; all others are the store's alone.
+    fn series(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
+    ) {
+        let deltas = self.deltas(group).iter();
+        let open: BTreeSet<u64> = deltas
+            .flat_map(|delta| delta.coverage.keys().map(move |&hour| (delta, hour)))
+            .filter(|(delta, hour)| delta.blocks.contains_key(&(lineage, *hour)))
+            .map(|(_, hour)| hour)
+            .filter(|hour| hours.contains(hour))
+            .collect();
+        let mut from = *hours.start();
+        for hour in open {
+            if from < hour {
+                self.store.series(group, lineage, series, from..=hour - 1, visit);
+            }
+            for (hour, blocks) in self.blocks(group, lineage, hour..=hour) {
+                match blocks {
+                    Ok(blocks) => visit_series(hour, &blocks, series, visit),
+                    Err(error) => visit(hour, Err(error)),
+                }
+            }
+            from = hour.saturating_add(1);
+        }
+        if from <= *hours.end() {
+            self.store.series(group, lineage, series, from..=*hours.end(), visit);
+        }
     }
 
     fn coverage(

@@ -50,7 +50,7 @@ proptest! {
             {
                 sampler.remove(route, now_ms);
                 gone.push(route);
-                let middle = [key(route - 1), vec![0x80]].concat();
+                let middle = [&(route - 1).to_be_bytes()[..], &[0x80]].concat();
                 let child = 1_000 + 2 * window as u64;
                 let (low, high) =
                     (KeyRange::new(key(route - 1), middle.clone()), KeyRange::new(middle, key(route)));

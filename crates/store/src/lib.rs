@@ -22,7 +22,7 @@ pub use batch::Batch;
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use open::{Store, StoreOptions};
-pub use view::{History, Unrecorded, View};
+pub use view::{History, Unrecorded, View, visit_series};
 
 #[cfg(test)]
 mod store_test;

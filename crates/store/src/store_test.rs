@@ -1,6 +1,6 @@
 use keyviz_codec::marks::{Applied, Mark};
 use keyviz_codec::{BucketIndex, CellEntry, Contributor, HourBlocks, Key};
-use keyviz_lineage::{Bucket, Counts, Flags, HOUR_MS, KeyRange, Step, Window};
+use keyviz_lineage::{Bucket, Counts, Flags, HOUR_MS, KeyRange, Series, Step, Window};
 use uuid::Uuid;
 
 use crate::retention::Retention;
@@ -108,6 +108,17 @@ fn what_is_damaged_is_named_and_the_rest_is_served() {
     assert_eq!(found.iter().filter(|(_, block)| block.is_ok()).count(), 2);
     let error = found[1].1.as_ref().unwrap_err().to_string();
     assert!(error.contains(&format!("!admin|keyviz|range|{lineage}|5 of group 1")), "{error}");
+    // Read by series it is the same: each hour in its place, the damaged one as an error.
+    let (view, mut told) = (store.view(7 * HOUR_MS), Vec::new());
+    for (hours, expected) in [(0..=9, vec![4, 0, 6]), (5..=5, vec![0]), (6..=9, vec![6])] {
+        told.clear();
+        view.series(1, lineage, Series::Reads, hours, &mut |hour, column| {
+            let value = column.map_or(0, |column| column.values.iter().sum());
+            assert!(value == hour || hour == 5);
+            told.push(value);
+        });
+        assert_eq!(told, expected);
+    }
 }
 
 #[test]
@@ -120,7 +131,12 @@ fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
         batch.put(1, &Key::Range { lineage, hour }, block(hour).encode());
     }
     store.commit(&batch).unwrap();
-    let hours_at = |now_hour: u64| store.view(now_hour * HOUR_MS).blocks(1, lineage, 0..=99).len();
+    let hours_at = |now_hour: u64| {
+        let (view, mut columns) = (store.view(now_hour * HOUR_MS), 0);
+        view.series(1, lineage, Series::Writes, 0..=99, &mut |_, _| columns += 1);
+        assert_eq!(columns, view.blocks(1, lineage, 0..=99).len());
+        columns
+    };
     assert_eq!((hours_at(24), hours_at(30), hours_at(48)), (48, 42, 24));
     store.flush().unwrap();
     store.compact();

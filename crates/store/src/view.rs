@@ -8,9 +8,10 @@ use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::{
-    BucketIndex, CodecError, Coverage, HourBlocks, Key, key_layout, lineage_record,
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
+    lineage_record,
 };
-use keyviz_lineage::{GroupId, Hlc, LineageId, LineageRecord, SourceId, Step};
+use keyviz_lineage::{Flags, GroupId, Hlc, LineageId, LineageRecord, Series, SourceId, Step};
 use rocksdb::{ReadOptions, Snapshot};
 
 use crate::{Store, StoreError};
@@ -37,6 +38,24 @@ pub trait History {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<HourBlocks, StoreError>)>;
+    /// One series of one lineage, merged over its contributors: hour by hour, a column for each step
+    /// of the hour, finest first. What [`History::blocks`] says, without the other series. A damaged
+    /// hour is an error in its place.
+    fn series(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
+    ) {
+        for (hour, blocks) in self.blocks(group, lineage, hours) {
+            match blocks {
+                Ok(blocks) => visit_series(hour, &blocks, series, visit),
+                Err(error) => visit(hour, Err(error)),
+            }
+        }
+    }
     /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
     fn coverage(
         &self,
@@ -62,6 +81,23 @@ pub trait History {
     /// # Errors
     /// A read or decode failure, naming the key.
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError>;
+}
+
+/// One series of decoded blocks, as [`History::series`] tells it.
+pub fn visit_series(
+    hour: u64,
+    blocks: &HourBlocks,
+    series: Series,
+    visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
+) {
+    for block in blocks.blocks() {
+        let cells = block.cells();
+        let windows: Vec<u16> = cells.keys().copied().collect();
+        let values: Vec<u64> = cells.values().map(|cell| cell.counts.get(series)).collect();
+        let flags: Vec<Flags> = cells.values().map(|cell| cell.flags).collect();
+        let (step, windows, values, flags) = (block.step(), &windows[..], &values[..], &flags[..]);
+        visit(hour, Ok(SeriesColumn { step, windows, values, flags }));
+    }
 }
 
 /// The store at one instant.
@@ -289,6 +325,42 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
         self.hours(group, hours, |hour| Key::Range { lineage, hour }, HourBlocks::decode)
+    }
+
+    /// Straight from the stored bytes: nothing is copied, and only this series is decoded.
+    fn series(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
+    ) {
+        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        if from > to {
+            return;
+        }
+        let key_of = |hour| Key::Range { lineage, hour };
+        let mut end = key_of(to).encode(group);
+        end.push(0);
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(end);
+        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+        cursor.seek(key_of(from).encode(group));
+        let mut reader = SeriesReader::default();
+        while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
+            if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
+                match reader.read(value, series) {
+                    Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
+                    Err(source) => visit(hour, Err(damaged_physical(key, source))),
+                }
+            }
+            cursor.next();
+        }
+        if let Err(source) = cursor.status() {
+            let key = key_of(from).to_string();
+            visit(from, Err(StoreError::Read { group, key, source }));
+        }
     }
 
     fn coverage(

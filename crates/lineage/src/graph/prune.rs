@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::slots::Edges;
+use super::slots::{Edges, Spot};
 use super::{LineageGraph, Slot};
 use crate::{LineageId, LineageRecord};
 
@@ -20,6 +20,9 @@ impl LineageGraph {
     pub fn remove(&mut self, id: LineageId) -> Option<LineageRecord> {
         let slot = self.slot(id)?;
         let record = self.slots.records.get_mut(slot as usize)?.take()?;
+        if let Some(spot) = self.slots.spots.get_mut(slot as usize) {
+            *spot = Spot::NOWHERE;
+        }
         let children = self.slots.children.get(slot as usize).cloned().unwrap_or_default();
         self.leave_children(id, children);
         self.by_id.shard_mut(&id).remove(&id);

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::arena::Arena;
 use super::extent::Extent;
-use super::key_order::{KeyNo, Rank};
+use super::key_order::{KeyNo, LAST, Rank};
 use super::{Life, Slot};
 use crate::LineageRecord;
 
@@ -24,7 +24,10 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    /// Whether its keys lie between two ranks, at least in part.
+    /// Where what was removed lies.
+    pub(super) const NOWHERE: Self = Self { ranks: (LAST, 0), extent: Extent::NONE };
+
+    /// Whether its keys lie between two ranks, at least in part. Never, once it was removed.
     pub(super) const fn overlaps(&self, (above, below): (Rank, Rank)) -> bool {
         self.ranks.0 < below && self.ranks.1 > above
     }

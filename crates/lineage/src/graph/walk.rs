@@ -252,9 +252,6 @@ impl<'a> Walk<'a> {
         let slots = &self.graph.slots;
         let Some(spot) = slots.spots.get(slot as usize) else { return };
         self.gather(slot);
-        if !self.graph.is_known(slot) {
-            return;
-        }
         let mut kept = std::mem::take(&mut self.kept);
         self.rows.keep(spot, &self.came, &mut kept);
         let own = self.rows.own(slot, &kept);
