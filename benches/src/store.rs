@@ -1,10 +1,12 @@
 //! What the store does once at start and once a lineage-hour: looking for lineages without a record,
-//! and whether a lineage has blocks in a day.
+//! and whether a lineage has blocks in a day; and a week of one range, as a query reads it.
+
+use std::hint::black_box;
 
 use keyviz_codec::{CellEntry, Contributor, HourBlocks, Key};
-use keyviz_lineage::{Counts, Flags, HOUR_MS, Hlc, LineageId, Step, id};
+use keyviz_lineage::{Counts, Flags, HOUR_MS, Hlc, LineageId, Series, Step, id};
 use keyviz_store::retention::Retention;
-use keyviz_store::{Batch, Store, StoreError, StoreOptions};
+use keyviz_store::{Batch, History, Store, StoreError, StoreOptions};
 
 use crate::report;
 
@@ -62,6 +64,26 @@ pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
         some_lost * 1e3,
         "ms",
         got * 1e3,
+    );
+    let one = lineage(LINEAGES / 2);
+    let series = || {
+        let mut sum = 0;
+        view.series(GROUP, one, Series::Reads, 0..=HOURS - 1, &mut |_, column| {
+            sum += column.map_or(0, |column| column.values.iter().sum::<u64>());
+        });
+        black_box(sum);
+    };
+    let whole = || {
+        let hours = view.blocks(GROUP, one, 0..=HOURS - 1).into_iter().flat_map(|(_, hour)| hour);
+        let cells = hours.flat_map(|hour| hour.blocks()[0].cells().into_values());
+        black_box(cells.map(|cell| cell.counts.reads).sum::<u64>());
+    };
+    let (by_series, by_block) = report::paired(series, whole);
+    report::line(
+        "query: one series of one range, 168 hours x 10 cells; baseline whole blocks into maps",
+        by_series * 1e3,
+        "ms",
+        by_block * 1e3,
     );
     let days = || ids.iter().for_each(|&id| drop(view.has_blocks(GROUP, id, 168..=191)));
     let (seeks, got) = report::paired(days, gets);
