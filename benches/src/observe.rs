@@ -14,6 +14,7 @@ use std::thread;
 use keyviz_lineage::{KeyRange, Step};
 use keyviz_sampler::{Adaptive, Op, RouteHandle, Sampler, Settings};
 
+use crate::codec::Numbers;
 use crate::report;
 
 const OPERATIONS: u64 = 2_000_000;
@@ -69,12 +70,9 @@ fn zipf() -> Vec<u64> {
         })
         .collect();
     let most = sums[sums.len() - 1];
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut numbers = Numbers::new(0x9e37_79b9_7f4a_7c15);
     let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let at = (state >> 11) as f64 / (1_u64 << 53) as f64 * most;
+        let at = numbers.below(1 << 53) as f64 / (1_u64 << 53) as f64 * most;
         sums.partition_point(|&sum| sum < at) as u64 * 7_919 % ROUTES + 1
     };
     (0..PICKS).map(|_| next()).collect()

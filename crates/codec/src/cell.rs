@@ -45,7 +45,8 @@ pub fn merge(parts: &[(&Contributor, &CellEntry)]) -> Cell {
     cell
 }
 
-fn add(cell: &mut Cell, series: Series, value: u64) {
+/// Adds to one series of a cell; at its top it stays there and says so.
+pub(crate) fn add(cell: &mut Cell, series: Series, value: u64) {
     let slot = cell.counts.get_mut(series);
     *slot = slot.saturating_add(value);
     if *slot == u64::MAX {

@@ -51,9 +51,12 @@ impl Recorder {
     pub(crate) fn tick(&mut self) -> u64 {
         let now_ms = self.clock.unix_ms();
         if now_ms >= self.due_ms {
-            self.outbox.column(&self.sampler.flush(now_ms));
+            let column = self.sampler.flush(now_ms);
+            self.outbox.column(&column);
             self.due_ms = window_end(&self.sampler, now_ms);
-            self.tell_coalesced(now_ms);
+            if !column.buckets.is_empty() {
+                self.tell_coalesced(now_ms);
+            }
         }
         // W1: the clock went back; the window that it is in now ends earlier.
         self.due_ms = self.due_ms.min(window_end(&self.sampler, now_ms));
@@ -66,9 +69,6 @@ impl Recorder {
             return;
         }
         let coalesced = self.sampler.coalesced();
-        if coalesced.is_empty() {
-            return;
-        }
         self.told_hour = Some(unix_hour(now_ms));
         let ranges: u64 = coalesced.iter().map(|bucket| bucket.routes as u64).sum();
         let first: Vec<String> = coalesced.iter().take(8).map(|b| b.range.to_string()).collect();

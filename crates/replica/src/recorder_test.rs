@@ -93,12 +93,10 @@ fn check_series(view: &RecorderView<'_>, lineage: LineageId) {
             let column = column.unwrap();
             told.push((hour, column.step, column.cells().collect::<Vec<_>>()));
         });
-        for (hour, blocks) in view.blocks(1, lineage, hours()) {
-            visit_series(hour, &blocks.unwrap(), series, &mut |hour, column| {
-                let column = column.unwrap();
-                expected.push((hour, column.step, column.cells().collect::<Vec<_>>()));
-            });
-        }
+        visit_series(view.blocks(1, lineage, hours()), series, &mut |hour, column| {
+            let column = column.unwrap();
+            expected.push((hour, column.step, column.cells().collect::<Vec<_>>()));
+        });
         assert_eq!(told, expected);
     }
 }

@@ -145,12 +145,7 @@ impl History for RecorderView<'_> {
             if from < hour {
                 self.store.series(group, lineage, series, from..=hour - 1, visit);
             }
-            for (hour, blocks) in self.blocks(group, lineage, hour..=hour) {
-                match blocks {
-                    Ok(blocks) => visit_series(hour, &blocks, series, visit),
-                    Err(error) => visit(hour, Err(error)),
-                }
-            }
+            visit_series(self.blocks(group, lineage, hour..=hour), series, visit);
             from = hour.saturating_add(1);
         }
         if from <= *hours.end() {

@@ -27,7 +27,7 @@ impl RouteHandle {
         Self { spot: slot.spot(), slot: Some(slot) }
     }
 
-    /// Counts one operation; `bytes += key length + value_len`. About a nanosecond: no lock, no
+    /// Counts one operation; `bytes += key length + value_len`. Two to three nanoseconds: no lock, no
     /// allocation, no write that another thread sees, but the first time that the calling thread
     /// touches a route of this chunk (64 routes or sub-ranges), and where the operation is of
     /// 8 MiB or more.

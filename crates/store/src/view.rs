@@ -49,12 +49,7 @@ pub trait History {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        for (hour, blocks) in self.blocks(group, lineage, hours) {
-            match blocks {
-                Ok(blocks) => visit_series(hour, &blocks, series, visit),
-                Err(error) => visit(hour, Err(error)),
-            }
-        }
+        visit_series(self.blocks(group, lineage, hours), series, visit);
     }
     /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
     fn coverage(
@@ -83,20 +78,28 @@ pub trait History {
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError>;
 }
 
-/// One series of decoded blocks, as [`History::series`] tells it.
+/// One series of [`History::blocks`], as [`History::series`] tells it.
 pub fn visit_series(
-    hour: u64,
-    blocks: &HourBlocks,
+    hours: Vec<(u64, Result<HourBlocks, StoreError>)>,
     series: Series,
     visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
 ) {
-    for block in blocks.blocks() {
-        let cells = block.cells();
-        let windows: Vec<u16> = cells.keys().copied().collect();
-        let values: Vec<u64> = cells.values().map(|cell| cell.counts.get(series)).collect();
-        let flags: Vec<Flags> = cells.values().map(|cell| cell.flags).collect();
-        let (step, windows, values, flags) = (block.step(), &windows[..], &values[..], &flags[..]);
-        visit(hour, Ok(SeriesColumn { step, windows, values, flags }));
+    for (hour, blocks) in hours {
+        let blocks = match blocks {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                visit(hour, Err(error));
+                continue;
+            }
+        };
+        for block in blocks.blocks() {
+            let (cells, step) = (block.cells(), block.step());
+            let windows: Vec<u16> = cells.keys().copied().collect();
+            let values: Vec<u64> = cells.values().map(|cell| cell.counts.get(series)).collect();
+            let flags: Vec<Flags> = cells.values().map(|cell| cell.flags).collect();
+            let column = SeriesColumn { step, windows: &windows, values: &values, flags: &flags };
+            visit(hour, Ok(column));
+        }
     }
 }
 

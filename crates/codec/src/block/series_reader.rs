@@ -15,6 +15,7 @@ use keyviz_lineage::{Flags, GroupId, Series, Step};
 use super::cells::Values;
 use super::value::{self, Open};
 use super::{HourBlocks, old, open};
+use crate::cell::add;
 use crate::{Cell, CodecError};
 
 /// One step's cells of one series.
@@ -232,14 +233,6 @@ impl Merger {
     fn cells(&self) -> impl Iterator<Item = (u16, &Cell)> {
         let places = (0u16..).zip(&self.cells);
         places.filter(|(_, (is_there, _))| *is_there).map(|(window, (_, cell))| (window, cell))
-    }
-}
-
-fn add(cell: &mut Cell, series: Series, value: u64) {
-    let slot = cell.counts.get_mut(series);
-    *slot = slot.saturating_add(value);
-    if *slot == u64::MAX {
-        cell.flags = cell.flags.or(Flags::SATURATED);
     }
 }
 
