@@ -3,7 +3,8 @@
 //! Machines are noisy, so every figure is set against a baseline that runs in turns with it in the
 //! same process; the ratio is what counts. Nothing here is a test.
 //!
-//! `keyviz-bench` runs the quick ones; `keyviz-bench lineage-growth [days]` takes minutes.
+//! `keyviz-bench` runs the quick ones; `keyviz-bench lineage-growth [days]` takes minutes, and so does
+//! `keyviz-bench retention`.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod codec;
@@ -12,6 +13,7 @@ mod lineage_growth;
 mod observe;
 mod plan;
 mod report;
+mod retention;
 mod store;
 mod wal;
 
@@ -20,7 +22,7 @@ type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, Run); 7] = [
+    let benches: [(&str, Run); 8] = [
         ("observe", observe::run),
         ("codec", codec::run),
         ("codec-entropy", codec_entropy::run),
@@ -28,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("wal", wal::run),
         ("plan", plan::run),
         ("lineage-growth", || lineage_growth::run(None)),
+        ("retention", retention::run),
     ];
     if let Some(unknown) = named.iter().find(|name| benches.iter().all(|(known, _)| known != name))
     {

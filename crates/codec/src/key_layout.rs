@@ -13,6 +13,8 @@
 //! | `!admin\|keyviz\|damaged\|<logical key>` | the bytes as found | a value that failed its checksum when it had to be rewritten |
 //! | `!admin\|keyviz\|meta\|applied` | [`crate::marks::Applied`] | the last command and WAL record that this group has applied |
 //! | `!admin\|keyviz\|meta\|swept` | u64 | closed lineages whose last hour lies before this one may have been removed |
+//! | `!admin\|keyviz\|meta\|pin\|<id: 16>` | [`crate::Pin`] | what the group keeps beyond the retention |
+//! | `!admin\|keyviz\|meta\|freeze` | [`crate::marks::Freeze`] | group 0: a clock jumped, and nothing is dropped until so much later |
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
@@ -35,6 +37,7 @@ const DAMAGED: &[u8] = b"!admin|keyviz|damaged|";
 const META: &[u8] = b"!admin|keyviz|meta|";
 const MEMBER: &[u8] = b"member|";
 const BOOT: &[u8] = b"boot|";
+const PIN: &[u8] = b"pin|";
 
 /// The group whose keys are the node's own: reserved, so no host can name it.
 pub const NODE_GROUP: GroupId = 0;
@@ -63,8 +66,10 @@ pub enum Key {
     Swept,
     Member { node: String },
     Boot { boot: Uuid, node: String },
+    Pin { id: Uuid },
     Schema,
     Hlc,
+    Freeze,
 }
 
 impl Key {
@@ -109,6 +114,8 @@ impl Key {
             Self::Boot { boot, node } => {
                 key.extend_from_slice(&[META, BOOT, boot.as_bytes(), node.as_bytes()].concat());
             }
+            Self::Pin { id } => key.extend_from_slice(&[META, PIN, id.as_bytes()].concat()),
+            Self::Freeze => key.extend_from_slice(&[META, b"freeze"].concat()),
             Self::Schema => key.extend_from_slice(&[META, b"schema"].concat()),
             Self::Hlc => key.extend_from_slice(&[META, b"hlc"].concat()),
         }
@@ -144,12 +151,15 @@ impl Key {
             } else if let Some(rest) = meta.strip_prefix(BOOT) {
                 let (boot, node) = rest.split_at_checked(16)?;
                 Self::Boot { boot: uuid(boot)?, node: text(node)? }
+            } else if let Some(id) = meta.strip_prefix(PIN) {
+                Self::Pin { id: uuid(id)? }
             } else {
                 match meta {
                     b"applied" => Self::Applied,
                     b"swept" => Self::Swept,
                     b"schema" => Self::Schema,
                     b"hlc" => Self::Hlc,
+                    b"freeze" => Self::Freeze,
                     _ => return None,
                 }
             }
@@ -160,6 +170,17 @@ impl Key {
     /// Where the bytes of this key go when they turn out to be damaged and must make room.
     pub fn quarantine(&self) -> Self {
         Self::Damaged { logical: self.encode(NODE_GROUP)[8..].to_vec() }
+    }
+
+    /// The key whose damaged bytes are here, however often they were set aside; `None` for every
+    /// other key.
+    pub fn set_aside(&self) -> Option<Self> {
+        let Self::Damaged { logical } = self else { return None };
+        let mut inner = logical.as_slice();
+        while let Some(rest) = inner.strip_prefix(DAMAGED) {
+            inner = rest;
+        }
+        Self::parse(&[&NODE_GROUP.to_be_bytes(), inner].concat()).map(|(_, key)| key)
     }
 
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
@@ -180,14 +201,7 @@ impl Key {
             Self::Event { hlc } => {
                 Some((Period::Longest, keyviz_lineage::unix_hour(hlc.unix_ms())))
             }
-            Self::Damaged { logical } => {
-                let mut inner = logical.as_slice();
-                while let Some(rest) = inner.strip_prefix(DAMAGED) {
-                    inner = rest;
-                }
-                let (_, key) = Self::parse(&[&NODE_GROUP.to_be_bytes(), inner].concat())?;
-                key.expiry()
-            }
+            Self::Damaged { .. } => self.set_aside()?.expiry(),
             _ => None,
         }
     }
@@ -217,7 +231,7 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, ROLLUP, Tier, range_prefix,
+        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, PIN, RANGE, ROLLUP, Tier, range_prefix,
         rollup_prefix,
     };
 
@@ -266,6 +280,11 @@ pub mod prefix {
         within(group, &[META, MEMBER])
     }
 
+    /// Every pin of the group.
+    pub fn pin(group: GroupId) -> Vec<u8> {
+        within(group, &[META, PIN])
+    }
+
     /// Every event of the group.
     pub fn event(group: GroupId) -> Vec<u8> {
         within(group, &[EVENT])
@@ -296,6 +315,8 @@ impl fmt::Display for Key {
             Self::Swept => write!(f, "!admin|keyviz|meta|swept"),
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
+            Self::Pin { id } => write!(f, "!admin|keyviz|meta|pin|{id}"),
+            Self::Freeze => write!(f, "!admin|keyviz|meta|freeze"),
             Self::Schema => write!(f, "!admin|keyviz|meta|schema"),
             Self::Hlc => write!(f, "!admin|keyviz|meta|hlc"),
         }

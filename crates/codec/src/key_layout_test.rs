@@ -18,6 +18,8 @@ fn every_key_parses_back_and_sorts_by_group_first() {
         Key::Boot { boot: lineage, node: "n|1".into() },
         Key::Schema,
         Key::Hlc,
+        Key::Freeze,
+        Key::Pin { id: lineage },
     ];
     for key in keys {
         let physical = key.encode(9);

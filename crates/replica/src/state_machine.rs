@@ -29,6 +29,7 @@ use keyviz_store::{Batch, Store, StoreError, View};
 use crate::bounds;
 use crate::command::{Command, Outcome, ProposeError, Sweep};
 use crate::memory::Delta;
+use crate::pins;
 
 /// Applies commands to the store and keeps the graph that they make.
 #[derive(Debug)]
@@ -115,6 +116,7 @@ impl StateMachine {
         }
         let mut batch = Batch::default();
         let mut changes = Vec::new();
+        let mut pins = None;
         match command {
             Command::Transitions(transitions) => {
                 outcome.transitions =
@@ -132,6 +134,12 @@ impl StateMachine {
                     outcome.swept = self.sweep(&view, group, sweep, &mut batch, &mut changes)?;
                 }
             }
+            Command::Pin(order) => {
+                let (changed, pinned) =
+                    pins::apply(&view, &self.graph(), group, order, &mut batch)?;
+                (pins, outcome.pinned) = (changed, Some(pinned));
+            }
+            Command::Unpin { id } => pins = pins::remove(&view, group, *id, &mut batch)?,
             Command::RestoreLineage { record } => {
                 self.restore(&view, group, record, &mut batch, &mut changes)?;
             }
@@ -141,6 +149,9 @@ impl StateMachine {
             outcome.index = index;
             put_applied(group, applied, &mut batch);
             self.store.commit(&batch)?;
+            if let Some(pins) = pins {
+                self.store.retention().set_pins(pins);
+            }
             self.install(changes);
         }
         Ok(outcome)
@@ -201,7 +212,8 @@ impl StateMachine {
         let mut swept = 0;
         for &lineage in &sweep.lineages {
             let held = graph.get(lineage).filter(|held| held.group == group && !held.is_live());
-            if held.is_some() {
+            // It may have been pinned since the leader looked.
+            if held.is_some() && !view.pins().keeps_lineage(group, lineage) {
                 batch.delete(group, &Key::Lineage { lineage });
                 changes.push(GraphChange::Remove(lineage));
                 swept += 1;

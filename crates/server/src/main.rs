@@ -2,6 +2,7 @@
 //!
 //! Each subcommand is one module; this file only names them.
 
+mod admin_cli;
 mod biography;
 mod config;
 mod demo;
@@ -41,6 +42,14 @@ enum Command {
     Lineage(lineage_cli::LineageArgs),
     /// Derive a lineage id, or tell what an id says
     Id(id_cli::IdArgs),
+    /// Show how garbage collection stands, or tell it that the clock is right
+    Gc(admin_cli::GcArgs),
+    /// Keep a past window beyond the retention
+    Pin(admin_cli::PinArgs),
+    /// List what is kept beyond the retention, or export it
+    Pins(admin_cli::PinsArgs),
+    /// No longer keep a window beyond the retention
+    Unpin(admin_cli::UnpinArgs),
     /// Show the main job: live traffic, a split, a merge, kill -9, every count compared
     Demo(demo::DemoArgs),
 }
@@ -65,6 +74,10 @@ fn main() -> ExitCode {
             block_on(lineage_cli::run(args))
         }
         Command::Id(args) => id_cli::run(&args),
+        Command::Gc(args) => block_on(admin_cli::gc(args)),
+        Command::Pin(args) => block_on(admin_cli::pin(args)),
+        Command::Pins(args) => block_on(admin_cli::pins(args)),
+        Command::Unpin(args) => block_on(admin_cli::unpin(args)),
         Command::Demo(args) => {
             log_to_stderr(LogFormat::Text);
             block_on(demo::run(args))

@@ -2,7 +2,7 @@
 //!
 //! Responsible for: the data folder and its lock ([`data_dir`]), opening RocksDB with the settings
 //! this load wants ([`open`]), consistent reads ([`view`]), atomic writes ([`batch`]), and dropping
-//! what is older than the retention ([`retention`]).
+//! what is older than the retention ([`retention`]) and not pinned ([`pins`]).
 //! Invariants: one batch is all or nothing and synced before it returns (T1); what has expired is
 //! never read (T2); a value that does not decode is an error naming its key, never skipped (T3).
 //! Must not: decide what a column or a transition means, or read a clock.
@@ -13,7 +13,10 @@ pub mod batch;
 pub mod data_dir;
 mod dump;
 mod error;
+mod oldest;
 pub mod open;
+pub mod pins;
+pub mod reclaim;
 mod retained;
 pub mod retention;
 pub mod view;
@@ -22,6 +25,7 @@ pub use batch::Batch;
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use open::{Store, StoreOptions};
+pub use pins::Pins;
 pub use view::{History, Unrecorded, View, visit_series};
 
 #[cfg(test)]

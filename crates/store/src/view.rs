@@ -5,20 +5,23 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::{
-    BucketIndex, CodecError, Coverage, HourBlocks, Key, Period, SeriesColumn, SeriesReader,
-    key_layout, lineage_record,
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
+    lineage_record,
 };
 use keyviz_lineage::{
-    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step,
+    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step, unix_hour,
 };
 use rocksdb::{ReadOptions, Snapshot};
 
+use crate::pins::{self, Pins};
 use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
+mod kept;
 mod unrecorded;
 
 pub use unrecorded::Unrecorded;
@@ -132,6 +135,7 @@ pub struct View<'a> {
     now_ms: u64,
     /// The first hours that are not hidden.
     oldest: Cutoffs,
+    pub(crate) pins: Arc<Pins>,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -144,7 +148,9 @@ impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
         let oldest = self.retention.cutoffs_at(now_ms);
-        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest }
+        // A pin that is applied after this only keeps more than is seen.
+        let pins = self.retention.pins();
+        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest, pins }
     }
 }
 
@@ -286,18 +292,20 @@ impl View<'_> {
         from_ms: u64,
         to_ms: u64,
     ) -> Result<Vec<(Hlc, LeaderEvent)>, StoreError> {
-        let from_ms = from_ms.max(self.oldest.longest_hour * HOUR_MS);
-        let first = Key::Event { hlc: Hlc::new(from_ms, 0) }.encode(group);
-        let end = Key::Event { hlc: Hlc::new(to_ms, 0) }.encode(group);
+        let key_at = |ms: u64| Key::Event { hlc: Hlc::new(ms, 0) };
         let mut events = Vec::new();
         if from_ms >= to_ms {
             return Ok(events);
         }
-        for (key, value) in self.scan(first, end)? {
-            let event =
-                LeaderEvent::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Event { hlc })) = Key::parse(&key) {
-                events.push((hlc, event));
+        for hours in self.visible(group, &key_at(0), unix_hour(from_ms)..=unix_hour(to_ms - 1)) {
+            let first = key_at(from_ms.max(hours.start() * HOUR_MS)).encode(group);
+            let end_ms = hours.end().saturating_add(1).saturating_mul(HOUR_MS);
+            for (key, value) in self.scan(first, key_at(to_ms.min(end_ms)).encode(group))? {
+                let event =
+                    LeaderEvent::decode(&value).map_err(|source| damaged_physical(&key, source))?;
+                if let Some((_, Key::Event { hlc })) = Key::parse(&key) {
+                    events.push((hlc, event));
+                }
             }
         }
         Ok(events)
@@ -315,25 +323,23 @@ impl View<'_> {
         key_of: impl Fn(u64) -> Key,
         decode: impl Fn(&[u8]) -> Result<T, CodecError>,
     ) -> Vec<(u64, Result<T, StoreError>)> {
-        let (start, to) = (*hours.start(), *hours.end());
-        let period = key_of(to).expiry().map_or(Period::Longest, |(period, _)| period);
-        let from = start.max(self.oldest.of(period));
-        if from > to {
-            return Vec::new();
-        }
-        let mut end = key_of(to).encode(group);
-        end.push(0);
-        let pairs = match self.scan(key_of(from).encode(group), end) {
-            Ok(pairs) => pairs,
-            Err(error) => return vec![(from, Err(error))],
-        };
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| {
+        let mut found = Vec::new();
+        for hours in self.visible(group, &key_of(0), hours) {
+            let mut end = key_of(*hours.end()).encode(group);
+            end.push(0);
+            let pairs = match self.scan(key_of(*hours.start()).encode(group), end) {
+                Ok(pairs) => pairs,
+                Err(error) => {
+                    found.push((*hours.start(), Err(error)));
+                    continue;
+                }
+            };
+            found.extend(pairs.into_iter().filter_map(|(key, value)| {
                 let hour = Key::parse(&key)?.1.expiry_hour()?;
                 Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-            })
-            .collect()
+            }));
+        }
+        found
     }
 }
 
@@ -348,6 +354,16 @@ impl History for View<'_> {
 
     fn oldest_rollup_ms(&self) -> u64 {
         self.oldest.longest_hour * HOUR_MS
+    }
+
+    fn expired(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        let kept = self.pins.hours_for(group, &Key::Range { lineage, hour: 0 });
+        pins::hidden(&hours, self.oldest.fine_hour, kept)
     }
 
     fn blocks(
@@ -368,30 +384,29 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        let (from, to) = (*hours.start().max(&self.oldest.fine_hour), *hours.end());
-        if from > to {
-            return;
-        }
         let key_of = |hour| Key::Range { lineage, hour };
-        let mut end = key_of(to).encode(group);
-        end.push(0);
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(end);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-        cursor.seek(key_of(from).encode(group));
         let mut reader = SeriesReader::default();
-        while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
-            if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
-                match reader.read(value, series) {
-                    Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
-                    Err(source) => visit(hour, Err(damaged_physical(key, source))),
+        for hours in self.visible(group, &key_of(0), hours) {
+            let (from, to) = hours.into_inner();
+            let mut end = key_of(to).encode(group);
+            end.push(0);
+            let mut options = ReadOptions::default();
+            options.set_iterate_upper_bound(end);
+            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+            cursor.seek(key_of(from).encode(group));
+            while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
+                if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
+                    match reader.read(value, series) {
+                        Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
+                        Err(source) => visit(hour, Err(damaged_physical(key, source))),
+                    }
                 }
+                cursor.next();
             }
-            cursor.next();
-        }
-        if let Err(source) = cursor.status() {
-            let key = key_of(from).to_string();
-            visit(from, Err(StoreError::Read { group, key, source }));
+            if let Err(source) = cursor.status() {
+                let key = key_of(from).to_string();
+                visit(from, Err(StoreError::Read { group, key, source }));
+            }
         }
     }
 
