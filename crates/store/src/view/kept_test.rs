@@ -127,65 +127,13 @@ impl World {
         (self.now_hour.saturating_sub(FINE_HOURS), self.now_hour.saturating_sub(LONGEST_HOURS))
     }
 
-    fn may_be_dropped(&mut self) {
-        let going: Vec<_> = self
-            .rows
-            .keys()
-            .filter(|(group, key)| {
-                self.is_expired(key, self.cutoffs) && !self.is_pinned(*group, key)
-            })
-            .cloned()
-            .collect();
-        for row in going {
-            self.rows.insert(row, true);
-        }
-    }
-
     fn act(&mut self, action: &Action) {
         match action {
             Action::Write { group, lineage, hour } => {
-                let mut batch = Batch::default();
-                let (group, lineage) = (GROUPS[usize::from(*group)], id(*lineage));
-                for key in keys(lineage, *hour) {
-                    let value = match &key {
-                        Key::Range { .. } => {
-                            let mut hour = HourBlocks::default();
-                            hour.block_mut(Step::MINUTE);
-                            hour.encode()
-                        }
-                        Key::Coverage { .. } => Coverage::default().encode(),
-                        Key::Index { .. } => BucketIndex::default().encode(),
-                        Key::Event { .. } => {
-                            keyviz_codec::marks::Mark::encode(&LeaderEvent::default())
-                        }
-                        _ => Vec::new(),
-                    };
-                    batch.put(group, &key, value);
-                    self.rows.insert((group, key), false);
-                }
-                self.store().commit(&batch).unwrap();
+                self.write(GROUPS[usize::from(*group)], id(*lineage), *hour);
             }
             Action::Pin { id: name, group, first, fine, length, lineages } => {
-                let last_hour = first + length;
-                let first_fine_hour = (first + fine).min(last_hour + 1);
-                let mut runs: BTreeMap<LineageId, Vec<RangeInclusive<u64>>> = BTreeMap::new();
-                for (lineage, start, length) in lineages {
-                    let run = *start.max(&first_fine_hour)..=(start + length).min(last_hour);
-                    runs.entry(id(*lineage))
-                        .or_default()
-                        .extend(Some(run).filter(|run| !run.is_empty()));
-                }
-                runs.values_mut().for_each(pins::join_hours);
-                let pin = Pin {
-                    created: Hlc(1),
-                    first_hour: *first,
-                    first_fine_hour,
-                    last_hour,
-                    range: KeyRange::all(),
-                    note: String::new(),
-                    bytes: 0,
-                    lineages: runs,
-                };
+                let pin = pin((*first, *fine, *length), lineages);
                 assert_eq!(Pin::decode(&pin.encode()), Ok(pin.clone()));
                 self.marks.insert((GROUPS[usize::from(*group)], id(*name)), pin);
                 self.set_pins();
@@ -199,27 +147,7 @@ impl World {
                 self.store().retention().allow_gc_at(self.now_hour * HOUR_MS);
                 self.cutoffs = self.oldest();
             }
-            Action::Compact => {
-                self.store().flush().unwrap();
-                self.store().compact();
-                self.may_be_dropped();
-                let dropped: BTreeSet<_> = self
-                    .rows
-                    .keys()
-                    .filter(|(group, key)| {
-                        self.is_expired(key, self.cutoffs) && !self.is_pinned(*group, key)
-                    })
-                    .cloned()
-                    .collect();
-                let held = self.store().view(0).dump().unwrap();
-                for (group, key) in &dropped {
-                    assert!(
-                        !held.contains_key(&key.encode(*group)),
-                        "{key} of group {group} is still there"
-                    );
-                }
-                self.rows.retain(|row, _| !dropped.contains(row));
-            }
+            Action::Compact => self.compact(),
             Action::Reopen => {
                 self.store = None;
                 self.store = Some(open(self.folder.path()));
@@ -227,7 +155,48 @@ impl World {
                 self.set_pins();
             }
         }
-        self.may_be_dropped();
+        for row in self.going() {
+            self.rows.insert(row, true);
+        }
+    }
+
+    fn write(&mut self, group: GroupId, lineage: LineageId, hour: u64) {
+        let mut batch = Batch::default();
+        for key in keys(lineage, hour) {
+            let value = match &key {
+                Key::Range { .. } => {
+                    let mut hour = HourBlocks::default();
+                    hour.block_mut(Step::MINUTE);
+                    hour.encode()
+                }
+                Key::Coverage { .. } => Coverage::default().encode(),
+                Key::Index { .. } => BucketIndex::default().encode(),
+                Key::Event { .. } => keyviz_codec::marks::Mark::encode(&LeaderEvent::default()),
+                _ => Vec::new(),
+            };
+            batch.put(group, &key, value);
+            self.rows.insert((group, key), false);
+        }
+        self.store().commit(&batch).unwrap();
+    }
+
+    /// What has expired by what garbage collection believes, and no pin keeps.
+    fn going(&self) -> Vec<(GroupId, Key)> {
+        let goes = |(group, key): &&(GroupId, Key)| {
+            self.is_expired(key, self.cutoffs) && !self.is_pinned(*group, key)
+        };
+        self.rows.keys().filter(goes).cloned().collect()
+    }
+
+    fn compact(&mut self) {
+        self.store().flush().unwrap();
+        self.store().compact();
+        let held = self.store().view(0).dump().unwrap();
+        for (group, key) in self.going() {
+            let is_there = held.contains_key(&key.encode(group));
+            assert!(!is_there, "{key} of group {group} is still there");
+            self.rows.remove(&(group, key));
+        }
     }
 
     /// A row is seen if and only if it is retained or pinned, and was not dropped for good reason.
@@ -303,6 +272,27 @@ impl World {
         }
         let oldest = view.oldest_on_disk().unwrap();
         assert_eq!((oldest.fine_hour, oldest.longest_hour), (fine, longest));
+    }
+}
+
+fn pin((first, fine, length): (u64, u64, u64), lineages: &[(u8, u64, u64)]) -> Pin {
+    let last_hour = first + length;
+    let first_fine_hour = (first + fine).min(last_hour + 1);
+    let mut runs: BTreeMap<LineageId, Vec<RangeInclusive<u64>>> = BTreeMap::new();
+    for (lineage, start, length) in lineages {
+        let run = *start.max(&first_fine_hour)..=(start + length).min(last_hour);
+        runs.entry(id(*lineage)).or_default().extend(Some(run).filter(|run| !run.is_empty()));
+    }
+    runs.values_mut().for_each(pins::join_hours);
+    Pin {
+        created: Hlc(1),
+        first_hour: first,
+        first_fine_hour,
+        last_hour,
+        range: KeyRange::all(),
+        note: String::new(),
+        bytes: 0,
+        lineages: runs,
     }
 }
 
