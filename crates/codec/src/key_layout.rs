@@ -16,6 +16,7 @@
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
+//! | `!admin\|keyviz\|meta\|upgrade` | [`crate::marks::Upgrade`] | group 0: how far an upgrade has come; there only while one is underway |
 //! | `!admin\|keyviz\|meta\|hlc` | u64 | group 0: no HLC above this was issued |
 
 use std::fmt;
@@ -55,6 +56,7 @@ pub enum Key {
     Member { node: String },
     Boot { boot: Uuid, node: String },
     Schema,
+    Upgrade,
     Hlc,
 }
 
@@ -101,6 +103,7 @@ impl Key {
                 key.extend_from_slice(&[META, BOOT, boot.as_bytes(), node.as_bytes()].concat());
             }
             Self::Schema => key.extend_from_slice(&[META, b"schema"].concat()),
+            Self::Upgrade => key.extend_from_slice(&[META, b"upgrade"].concat()),
             Self::Hlc => key.extend_from_slice(&[META, b"hlc"].concat()),
         }
         key
@@ -140,6 +143,7 @@ impl Key {
                     b"applied" => Self::Applied,
                     b"swept" => Self::Swept,
                     b"schema" => Self::Schema,
+                    b"upgrade" => Self::Upgrade,
                     b"hlc" => Self::Hlc,
                     _ => return None,
                 }
@@ -153,7 +157,14 @@ impl Key {
         Self::Damaged { logical: self.encode(NODE_GROUP)[8..].to_vec() }
     }
 
+    /// Of [`Key::quarantine`]: the key whose bytes were set aside here.
+    pub fn set_aside(&self) -> Option<Self> {
+        let Self::Damaged { logical } = self else { return None };
+        Self::parse(&[&NODE_GROUP.to_be_bytes(), logical.as_slice()].concat()).map(|(_, key)| key)
+    }
+
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
+    /// What was set aside goes with the hour that it is missing from.
     pub fn expiry_hour(&self) -> Option<u64> {
         match self {
             Self::Range { hour, .. }
@@ -161,6 +172,9 @@ impl Key {
             | Self::Coverage { hour }
             | Self::Index { hour } => Some(*hour),
             Self::Event { hlc } => Some(keyviz_lineage::unix_hour(hlc.unix_ms())),
+            Self::Damaged { .. } => {
+                self.set_aside().filter(|key| !matches!(key, Self::Damaged { .. }))?.expiry_hour()
+            }
             _ => None,
         }
     }
@@ -190,7 +204,7 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, ROLLUP, Tier, range_prefix,
+        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, ROLLUP, Tier, range_prefix,
         rollup_prefix,
     };
 
@@ -239,6 +253,11 @@ pub mod prefix {
         within(group, &[META, MEMBER])
     }
 
+    /// Everything of the group that was set aside.
+    pub fn damaged(group: GroupId) -> Vec<u8> {
+        within(group, &[DAMAGED])
+    }
+
     /// Every event of the group.
     pub fn event(group: GroupId) -> Vec<u8> {
         within(group, &[EVENT])
@@ -270,6 +289,7 @@ impl fmt::Display for Key {
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
             Self::Schema => write!(f, "!admin|keyviz|meta|schema"),
+            Self::Upgrade => write!(f, "!admin|keyviz|meta|upgrade"),
             Self::Hlc => write!(f, "!admin|keyviz|meta|hlc"),
         }
     }

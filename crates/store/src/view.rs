@@ -16,6 +16,7 @@ use rocksdb::{ReadOptions, Snapshot};
 
 use crate::{Store, StoreError};
 
+mod set_aside;
 mod unrecorded;
 
 pub use unrecorded::Unrecorded;
@@ -31,7 +32,9 @@ pub trait History {
     fn default_step(&self) -> Step {
         Step::MINUTE
     }
-    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place.
+    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place; where one was
+    /// set aside, there is an error besides what was stored since. So it is with all that is read by
+    /// hour.
     fn blocks(
         &self,
         group: GroupId,
@@ -109,6 +112,7 @@ pub struct View<'a> {
     pub(crate) snapshot: Snapshot<'a>,
     now_ms: u64,
     oldest_hour: u64,
+    set_aside: set_aside::SetAside,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -121,7 +125,8 @@ impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
         let oldest_hour = self.retention.first_hour_at(now_ms);
-        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest_hour }
+        let (snapshot, set_aside) = (self.db.snapshot(), set_aside::SetAside::default());
+        View { store: self, snapshot, now_ms, oldest_hour, set_aside }
     }
 }
 
@@ -302,13 +307,12 @@ impl View<'_> {
             Ok(pairs) => pairs,
             Err(error) => return vec![(from, Err(error))],
         };
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let hour = Key::parse(&key)?.1.expiry_hour()?;
-                Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-            })
-            .collect()
+        let found = pairs.into_iter().filter_map(|(key, value)| {
+            let hour = Key::parse(&key)?.1.expiry_hour()?;
+            Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
+        });
+        let lost = self.set_aside(group, &hours, key_of);
+        lost.into_iter().map(|(hour, error)| (hour, Err(error))).chain(found).collect()
     }
 }
 
@@ -344,6 +348,9 @@ impl History for View<'_> {
             return;
         }
         let key_of = |hour| Key::Range { lineage, hour };
+        for (hour, error) in self.set_aside(group, &hours, key_of) {
+            visit(hour, Err(error));
+        }
         let mut end = key_of(to).encode(group);
         end.push(0);
         let mut options = ReadOptions::default();
