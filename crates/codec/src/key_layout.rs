@@ -5,7 +5,8 @@
 //! | logical key | value | use |
 //! |---|---|---|
 //! | `!admin\|keyviz\|range\|<lineage: 16>\|<hour: u64 BE>` | [`crate::HourBlocks`] | the finest columns of one lineage for one Unix hour |
-//! | `!admin\|keyviz\|rollup\|<tier: u8>\|<series: u8>\|<hour: u64 BE>\|<chunk: u32 BE>` | [`crate::rollup::Chunk`] | sum and max of one series and hour, of the 64 lineages whose numbers within the group begin at 64 x chunk; tier = windows an hour (1, 12), series = 0 reads, 1 writes, 2 read bytes, 3 write bytes |
+//! | `!admin\|keyviz\|rollup\|<tier: u8>\|<series: u8>\|<hour: u64 BE>\|<chunk: u32 BE>` | [`crate::rollup::Chunk`] | sum and max of one series and hour, of the 256 lineages whose numbers within the group begin at 256 x chunk; tier = windows an hour (1, 12), series = 0 reads, 1 writes, 2 read bytes, 3 write bytes |
+//! | `!admin\|keyviz\|numbers\|<chunk: u32 BE>` | [`crate::numbers`] | the lineages (and virtual buckets) of such a chunk, slot by slot |
 //! | `!admin\|keyviz\|coverage\|<hour: u64 BE>` | [`crate::Coverage`] | which source recorded which window of the hour, for one group |
 //! | `!admin\|keyviz\|index\|<hour: u64 BE>` | [`crate::BucketIndex`] | the virtual buckets of the hour, in the group of each one's first member; their cells are under `range\|<bucket id>\|<hour>` |
 //! | `!admin\|keyviz\|lineage\|<lineage: 16>` | [`crate::lineage_record`] | one range from its birth to its end |
@@ -27,6 +28,7 @@ use crate::rollup::Tier;
 
 const RANGE: &[u8] = b"!admin|keyviz|range|";
 const ROLLUP: &[u8] = b"!admin|keyviz|rollup|";
+const NUMBERS: &[u8] = b"!admin|keyviz|numbers|";
 const COVERAGE: &[u8] = b"!admin|keyviz|coverage|";
 const INDEX: &[u8] = b"!admin|keyviz|index|";
 const LINEAGE: &[u8] = b"!admin|keyviz|lineage|";
@@ -45,6 +47,7 @@ pub const NODE_GROUP: GroupId = 0;
 pub enum Key {
     Range { lineage: LineageId, hour: u64 },
     Rollup { tier: Tier, series: Series, hour: u64, chunk: u32 },
+    Numbers { chunk: u32 },
     Coverage { hour: u64 },
     Index { hour: u64 },
     Lineage { lineage: LineageId },
@@ -71,6 +74,10 @@ impl Key {
                 key.extend_from_slice(&rollup_prefix(*tier, *series));
                 key.extend_from_slice(&hour.to_be_bytes());
                 key.push(b'|');
+                key.extend_from_slice(&chunk.to_be_bytes());
+            }
+            Self::Numbers { chunk } => {
+                key.extend_from_slice(NUMBERS);
                 key.extend_from_slice(&chunk.to_be_bytes());
             }
             Self::Coverage { hour } => {
@@ -118,6 +125,8 @@ impl Key {
             Self::Range { lineage: uuid(lineage)?, hour: number(rest.strip_prefix(b"|")?)? }
         } else if let Some(rest) = logical.strip_prefix(ROLLUP) {
             parse_rollup(rest)?
+        } else if let Some(rest) = logical.strip_prefix(NUMBERS) {
+            Self::Numbers { chunk: u32::from_be_bytes(rest.try_into().ok()?) }
         } else if let Some(rest) = logical.strip_prefix(COVERAGE) {
             Self::Coverage { hour: number(rest)? }
         } else if let Some(rest) = logical.strip_prefix(INDEX) {
@@ -190,7 +199,7 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, ROLLUP, Tier, range_prefix,
+        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier, range_prefix,
         rollup_prefix,
     };
 
@@ -218,6 +227,11 @@ pub mod prefix {
     /// Every roll-up of one tier and series, by hour, then chunk.
     pub fn rollup_of(group: GroupId, tier: Tier, series: Series) -> Vec<u8> {
         within(group, &[&rollup_prefix(tier, series)])
+    }
+
+    /// The lineage numbers of the group.
+    pub fn numbers(group: GroupId) -> Vec<u8> {
+        within(group, &[NUMBERS])
     }
 
     /// The first key behind every key that begins with one of these prefixes.
@@ -258,6 +272,7 @@ impl fmt::Display for Key {
                 let (tier, series) = (tier.name(), series.name());
                 write!(f, "!admin|keyviz|rollup|{tier}|{series}|{hour}|{chunk}")
             }
+            Self::Numbers { chunk } => write!(f, "!admin|keyviz|numbers|{chunk}"),
             Self::Coverage { hour } => write!(f, "!admin|keyviz|coverage|{hour}"),
             Self::Index { hour } => write!(f, "!admin|keyviz|index|{hour}"),
             Self::Lineage { lineage } => write!(f, "!admin|keyviz|lineage|{lineage}"),

@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod key_layout;
 pub mod lineage_record;
 pub mod marks;
+pub mod numbers;
 mod presence;
 pub mod rollup;
 mod varint;
