@@ -37,7 +37,10 @@ fn a_chunk_of_nothing_and_one_of_equals_cost_next_to_nothing() {
         chunk.set(7, Some(Entry::Uneven));
         chunk.set(8, None);
         assert!(check(&chunk) <= 18 + 2 * tier.windows());
-        assert_eq!((chunk.get(7), chunk.get(8), chunk.get(SLOTS)), (Some(&Entry::Uneven), None, None));
+        assert_eq!(
+            (chunk.get(7), chunk.get(8), chunk.get(SLOTS)),
+            (Some(&Entry::Uneven), None, None)
+        );
     }
 }
 

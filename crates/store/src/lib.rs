@@ -13,6 +13,7 @@ pub mod batch;
 pub mod data_dir;
 mod dump;
 mod error;
+mod numbers;
 pub mod open;
 mod retained;
 pub mod retention;
@@ -21,8 +22,9 @@ pub mod view;
 pub use batch::Batch;
 pub use data_dir::DataDir;
 pub use error::StoreError;
+pub use numbers::Numbers;
 pub use open::{Store, StoreOptions};
-pub use view::{History, Unrecorded, View, visit_series};
+pub use view::{History, NOBODY, Part, Unrecorded, View, Wanted, visit_each, visit_series};
 
 #[cfg(test)]
 mod store_test;

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
     BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
     lineage_record,
@@ -16,8 +17,10 @@ use rocksdb::{ReadOptions, Snapshot};
 
 use crate::{Store, StoreError};
 
+mod scan;
 mod unrecorded;
 
+pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 
 /// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
@@ -50,6 +53,29 @@ pub trait History {
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
         visit_series(self.blocks(group, lineage, hours), series, visit);
+    }
+    /// The finest cells of one series of many lineages: [`History::series`] of each, in any order.
+    fn cells(
+        &self,
+        group: GroupId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
+    }
+    /// The roll-ups of one series of many lineages, for the hours of which the tier is retained. What
+    /// has no roll-up (yet), or an uneven one, comes as [`Part::Cells`]: its finest cells.
+    fn rollups(
+        &self,
+        group: GroupId,
+        (_tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
     }
     /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
     fn coverage(
@@ -189,6 +215,14 @@ impl View<'_> {
         self.get(group, key, |value| Ok(value.to_vec()))
     }
 
+    /// The stored roll-ups under a [`Key::Rollup`], whatever their age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn rollup(&self, group: GroupId, key: &Key) -> Result<Option<Chunk>, StoreError> {
+        self.get(group, key, Chunk::decode)
+    }
+
     /// The stored coverage of one hour, whatever its age: for merging into.
     ///
     /// # Errors
@@ -280,7 +314,7 @@ impl View<'_> {
         Ok(events)
     }
 
-    fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
+    pub(crate) fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
         let end = key_layout::prefix::end(prefix.clone());
         self.scan(prefix, end)
     }
@@ -309,6 +343,18 @@ impl View<'_> {
                 Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
             })
             .collect()
+    }
+}
+
+impl View<'_> {
+    /// The first hour whose finest columns are retained.
+    fn oldest_hour(&self) -> u64 {
+        self.oldest_hour
+    }
+
+    /// The first hour whose roll-ups of a tier are retained.
+    fn oldest_hour_of(&self, _tier: Tier) -> u64 {
+        self.oldest_hour
     }
 }
 
@@ -363,6 +409,21 @@ impl History for View<'_> {
         if let Err(source) = cursor.status() {
             let key = key_of(from).to_string();
             visit(from, Err(StoreError::Read { group, key, source }));
+        }
+    }
+
+    /// The numbers are read from the store each time; who holds them asks [`View::rollups_by`].
+    fn rollups(
+        &self,
+        group: GroupId,
+        what: (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        match self.numbers(group) {
+            Ok(numbers) => self.rollups_by(&numbers, group, what, hours, wanted, visit),
+            Err(error) => visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
         }
     }
 
@@ -423,7 +484,7 @@ fn damaged(group: GroupId, key: &Key, source: CodecError) -> StoreError {
     StoreError::Damaged { group, key: key.to_string(), source }
 }
 
-fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
+pub(crate) fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
     match Key::parse(physical) {
         Some((group, key)) => damaged(group, &key, source),
         None => StoreError::Damaged { group: 0, key: physical.escape_ascii().to_string(), source },
