@@ -41,6 +41,15 @@ const BOOT: &[u8] = b"boot|";
 /// The group whose keys are the node's own: reserved, so no host can name it.
 pub const NODE_GROUP: GroupId = 0;
 
+/// Which period a key is kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Period {
+    /// That of the finest columns: blocks and five-minute roll-ups.
+    Fine,
+    /// The longest of any tier: hourly roll-ups, and what tells what an old picture shows.
+    Longest,
+}
+
 /// A logical key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)] // drawn in the module header
@@ -164,12 +173,30 @@ impl Key {
 
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
     pub fn expiry_hour(&self) -> Option<u64> {
+        self.expiry().map(|(_, hour)| hour)
+    }
+
+    /// Which period retention judges this key by, and its Unix hour; `None` for keys that do not
+    /// expire by hour. What was set aside as damaged goes when its own key would have.
+    pub fn expiry(&self) -> Option<(Period, u64)> {
         match self {
-            Self::Range { hour, .. }
-            | Self::Rollup { hour, .. }
+            Self::Range { hour, .. } | Self::Rollup { tier: Tier::FiveMinutes, hour, .. } => {
+                Some((Period::Fine, *hour))
+            }
+            Self::Rollup { tier: Tier::Hour, hour, .. }
             | Self::Coverage { hour }
-            | Self::Index { hour } => Some(*hour),
-            Self::Event { hlc } => Some(keyviz_lineage::unix_hour(hlc.unix_ms())),
+            | Self::Index { hour } => Some((Period::Longest, *hour)),
+            Self::Event { hlc } => {
+                Some((Period::Longest, keyviz_lineage::unix_hour(hlc.unix_ms())))
+            }
+            Self::Damaged { logical } => {
+                let mut inner = logical.as_slice();
+                while let Some(rest) = inner.strip_prefix(DAMAGED) {
+                    inner = rest;
+                }
+                let (_, key) = Self::parse(&[&NODE_GROUP.to_be_bytes(), inner].concat())?;
+                key.expiry()
+            }
             _ => None,
         }
     }

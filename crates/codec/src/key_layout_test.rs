@@ -61,3 +61,23 @@ fn a_prefix_ends_behind_its_last_key_and_before_the_next_family() {
     assert!(prefix::rollup(1) < next && next < prefix::end(prefix::rollup(1)));
     assert_eq!(Key::parse(&[&next[..next.len() - 14], b"	"].concat()), None);
 }
+
+#[test]
+fn every_family_knows_the_period_that_it_goes_by() {
+    let lineage = Uuid::from_u128(7);
+    let rollup = |tier| Key::Rollup { tier, series: Series::Reads, hour: 3, chunk: 0 };
+    for key in [Key::Range { lineage, hour: 3 }, rollup(Tier::FiveMinutes)] {
+        assert_eq!(key.expiry(), Some((Period::Fine, 3)));
+        assert_eq!(key.quarantine().expiry(), Some((Period::Fine, 3)), "also when set aside");
+        assert_eq!(key.quarantine().quarantine().expiry(), Some((Period::Fine, 3)));
+    }
+    let event = Key::Event { hlc: Hlc::new(3 * keyviz_lineage::HOUR_MS + 5, 4) };
+    for key in [rollup(Tier::Hour), Key::Coverage { hour: 3 }, Key::Index { hour: 3 }, event] {
+        assert_eq!(key.expiry(), Some((Period::Longest, 3)));
+        assert_eq!(key.quarantine().expiry(), Some((Period::Longest, 3)));
+    }
+    for key in [Key::Lineage { lineage }, Key::Applied, Key::Hlc, Key::Applied.quarantine()] {
+        assert_eq!(key.expiry(), None);
+    }
+    assert_eq!(Key::Damaged { logical: b"!admin|keyviz|damaged|".repeat(3) }.expiry(), None);
+}

@@ -30,4 +30,4 @@ pub use bucket_index::{BucketIndex, IndexedBucket};
 pub use cell::Cell;
 pub use coverage::{Coverage, WindowCover};
 pub use envelope::CodecError;
-pub use key_layout::Key;
+pub use key_layout::{Key, Period};

@@ -52,7 +52,7 @@ pub(crate) fn recover(
     make_log: MakeLog<'_>,
 ) -> Result<Recovered, RecorderError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let retention = Retention::new(config.retention_ms);
+    let retention = Retention::with_rollups(config.retention_ms, config.rollup_retention_ms);
     let store = Arc::new(Store::open(&data_dir.db(), StoreOptions { retention })?);
     let counters = Counters::default();
     let Stored { graph, applied, boots, memory, hlc } = load(&store, clock.unix_ms(), &counters)?;

@@ -83,7 +83,7 @@ impl<'a> RecorderView<'a> {
         merge: impl Fn(&mut T, &T),
     ) -> Vec<(u64, Result<T, StoreError>)> {
         let mut found: BTreeMap<_, _> = stored.into_iter().collect();
-        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
+        let oldest_hour = self.oldest_rollup_ms() / keyviz_lineage::HOUR_MS;
         for delta in self.deltas(group) {
             for (&hour, part) in parts_of(delta) {
                 if hour >= oldest_hour && hours.contains(&hour) {
@@ -119,6 +119,19 @@ impl History for RecorderView<'_> {
 
     fn oldest_ms(&self) -> u64 {
         self.store.oldest_ms()
+    }
+
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.store.oldest_rollup_ms()
+    }
+
+    fn expired(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        self.store.expired(group, lineage, hours)
     }
 
     fn default_step(&self) -> Step {

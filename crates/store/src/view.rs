@@ -9,12 +9,15 @@ use std::ops::RangeInclusive;
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
-    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
-    lineage_record,
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, Period, SeriesColumn, SeriesReader,
+    key_layout, lineage_record,
 };
-use keyviz_lineage::{Flags, GroupId, Hlc, LineageId, LineageRecord, Series, SourceId, Step};
+use keyviz_lineage::{
+    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step,
+};
 use rocksdb::{ReadOptions, Snapshot};
 
+use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
 mod scan;
@@ -28,8 +31,22 @@ pub use unrecorded::Unrecorded;
 pub trait History {
     /// Wall time of the view, Unix milliseconds.
     fn now_ms(&self) -> u64;
-    /// The oldest instant that is retained.
+    /// The oldest instant of which the finest columns are retained.
     fn oldest_ms(&self) -> u64;
+    /// The oldest instant of which hourly roll-ups are retained, and who recorded them.
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.oldest_ms()
+    }
+    /// The stretches of these hours of one lineage whose finest columns have expired: nothing may be
+    /// said of them, not even that there was no traffic. Ascending.
+    fn expired(
+        &self,
+        _group: GroupId,
+        _lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        expired_before(self.oldest_ms(), &hours).into_iter().collect()
+    }
     /// The step of an answer over a span in which nothing was recorded.
     fn default_step(&self) -> Step {
         Step::MINUTE
@@ -104,6 +121,11 @@ pub trait History {
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError>;
 }
 
+fn expired_before(oldest_ms: u64, hours: &RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
+    let last = (oldest_ms / HOUR_MS).checked_sub(1)?.min(*hours.end());
+    (*hours.start() <= last).then(|| *hours.start()..=last)
+}
+
 /// One series of [`History::blocks`], as [`History::series`] tells it.
 pub fn visit_series(
     hours: Vec<(u64, Result<HourBlocks, StoreError>)>,
@@ -134,7 +156,8 @@ pub struct View<'a> {
     pub(crate) store: &'a Store,
     pub(crate) snapshot: Snapshot<'a>,
     now_ms: u64,
-    oldest_hour: u64,
+    /// The first hours that are not hidden.
+    oldest: Cutoffs,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -146,8 +169,8 @@ impl std::fmt::Debug for View<'_> {
 impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
-        let oldest_hour = self.retention.first_hour_at(now_ms);
-        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest_hour }
+        let oldest = self.retention.cutoffs_at(now_ms);
+        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest }
     }
 }
 
@@ -297,7 +320,7 @@ impl View<'_> {
         from_ms: u64,
         to_ms: u64,
     ) -> Result<Vec<(Hlc, LeaderEvent)>, StoreError> {
-        let from_ms = from_ms.max(self.oldest_hour * keyviz_lineage::HOUR_MS);
+        let from_ms = from_ms.max(self.oldest.longest_hour * HOUR_MS);
         let first = Key::Event { hlc: Hlc::new(from_ms, 0) }.encode(group);
         let end = Key::Event { hlc: Hlc::new(to_ms, 0) }.encode(group);
         let mut events = Vec::new();
@@ -326,7 +349,9 @@ impl View<'_> {
         key_of: impl Fn(u64) -> Key,
         decode: impl Fn(&[u8]) -> Result<T, CodecError>,
     ) -> Vec<(u64, Result<T, StoreError>)> {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        let (start, to) = (*hours.start(), *hours.end());
+        let period = key_of(to).expiry().map_or(Period::Longest, |(period, _)| period);
+        let from = start.max(self.oldest.of(period));
         if from > to {
             return Vec::new();
         }
@@ -364,7 +389,11 @@ impl History for View<'_> {
     }
 
     fn oldest_ms(&self) -> u64 {
-        self.oldest_hour * keyviz_lineage::HOUR_MS
+        self.oldest.fine_hour * HOUR_MS
+    }
+
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.oldest.longest_hour * HOUR_MS
     }
 
     fn blocks(
@@ -385,7 +414,7 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        let (from, to) = (*hours.start().max(&self.oldest.fine_hour), *hours.end());
         if from > to {
             return;
         }
