@@ -15,10 +15,13 @@ pub(crate) struct Recorded {
     pub(crate) values: Vec<(u32, u64, Flags)>,
     /// Stretches of units that are damaged in the store: what they held is not known.
     pub(crate) unread: Vec<Range<usize>>,
+    /// Stretches of units that have expired while what tells who recorded them has not: not known
+    /// either.
+    pub(crate) expired: Vec<Range<usize>>,
 }
 
 impl Recorded {
-    /// Whether there is nothing to show.
+    /// Whether there is nothing to show, as far as is known.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty() && self.unread.is_empty()
     }
@@ -50,5 +53,9 @@ pub(crate) fn read(
     };
     history.series(record.group, record.id, series, span.hours(), &mut visit);
     recorded.values.sort_by_key(|&(unit, ..)| unit);
+    for hours in history.expired(record.group, record.id, span.hours()) {
+        let end_ms = (*hours.end() + 1).saturating_mul(HOUR_MS);
+        recorded.expired.push(span.units_within(*hours.start() * HOUR_MS, end_ms));
+    }
     recorded
 }

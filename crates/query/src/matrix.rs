@@ -90,6 +90,8 @@ struct RowWork {
     traffic: Vec<bool>,
     /// Whether some of it is damaged in the store.
     unread: Vec<bool>,
+    /// How many units of its sources' lives have expired.
+    expired: Vec<usize>,
     /// The units that are in `scratch`.
     touched: Vec<usize>,
     /// Groups that recorded in a column in which their lineage did not live.
@@ -236,6 +238,7 @@ impl<'a> Evaluation<'a> {
             cells: vec![MatrixCell::default(); self.span.columns()],
             traffic: vec![false; self.span.columns()],
             unread: vec![false; self.span.columns()],
+            expired: vec![0; self.span.columns()],
             touched: Vec::new(),
             strays: BTreeMap::new(),
         };
@@ -254,6 +257,7 @@ impl<'a> Evaluation<'a> {
         let Some(record) = self.cast.record(source) else { return };
         let series = self.request.series;
         let recorded = cells::read(self.history, record, series, &self.span, &mut self.warnings);
+        self.mark_expired(source, &recorded, &mut work.expired);
         if recorded.is_empty() {
             return;
         }
@@ -329,11 +333,22 @@ impl<'a> Evaluation<'a> {
 
     /// A damaged hour is unknown where its lineage was alive, not idle (Q3).
     fn mark_unread(&self, source: Slot, recorded: &Recorded, unread: &mut [bool]) {
-        let units = recorded.unread.iter().filter_map(|hour| {
-            let alive = self.alive_units(source, hour)?;
-            Some(alive.start.max(hour.start)..alive.end.min(hour.end))
+        let units = self.alive_within(source, &recorded.unread);
+        units.for_each(|unit| unread[unit / self.span.units_per_column()] = true);
+    }
+
+    /// So is an expired one (Q3).
+    fn mark_expired(&self, source: Slot, recorded: &Recorded, expired: &mut [usize]) {
+        let units = self.alive_within(source, &recorded.expired);
+        units.for_each(|unit| expired[unit / self.span.units_per_column()] += 1);
+    }
+
+    fn alive_within(&self, source: Slot, units: &[Range<usize>]) -> impl Iterator<Item = usize> {
+        let alive = units.iter().filter_map(move |units| {
+            let alive = self.alive_units(source, units)?;
+            Some(alive.start.max(units.start)..alive.end.min(units.end))
         });
-        units.flatten().for_each(|unit| unread[unit / self.span.units_per_column()] = true);
+        alive.flatten()
     }
 
     /// The units among `units` in any part of which a lineage was alive.
@@ -349,8 +364,10 @@ impl<'a> Evaluation<'a> {
             let first = column * self.span.units_per_column();
             let units = first..first + self.span.units_per_column();
             let mut stretches: Vec<(GroupId, Range<usize>)> = Vec::new();
+            let mut alive_units = 0;
             for &source in sources {
                 if let Some(alive) = self.alive_units(source, &units) {
+                    alive_units += alive.len();
                     let groups = self.cast.groups_of(source).iter();
                     stretches.extend(groups.map(|&group| (group, alive.clone())));
                 }
@@ -367,6 +384,12 @@ impl<'a> Evaluation<'a> {
             let combined = states.reduce(|a, b| (presence::combine(a.0, b.0), a.1 || b.1));
             cell.state = match combined {
                 None => CellState::Nonexistent,
+                Some(_) if work.expired[column] > 0 => {
+                    match work.expired[column] >= alive_units && !work.traffic[column] {
+                        true => CellState::Missing,
+                        false => CellState::Partial,
+                    }
+                }
                 Some((CellState::Measured, _)) if work.unread[column] => CellState::Partial,
                 Some((CellState::Measured, _)) if !work.traffic[column] => CellState::Idle,
                 Some((CellState::Missing, _)) if work.traffic[column] => CellState::Partial,

@@ -340,6 +340,16 @@ impl History for World {
         (unix_hour(self.now_ms) - 7 * 24) * HOUR_MS
     }
 
+    /// It keeps what it was told.
+    fn expired(
+        &self,
+        _group: GroupId,
+        _lineage: LineageId,
+        _hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        Vec::new()
+    }
+
     fn blocks(
         &self,
         group: GroupId,

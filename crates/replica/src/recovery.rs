@@ -53,7 +53,7 @@ pub(crate) fn recover(
     make_log: MakeLog<'_>,
 ) -> Result<Recovered, RecorderError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let retention = Retention::new(config.retention_ms);
+    let retention = Retention::with_rollups(config.retention_ms, config.rollup_retention_ms);
     let options = StoreOptions { retention };
     let store = Store::open_watched(&data_dir.db(), options, &|at| upgrading(progress, at))?;
     let store = Arc::new(store);

@@ -65,4 +65,12 @@ pub enum StoreError {
         "{key} of group {group} is not in the catalogue of keys; was it written by a newer keyviz?"
     )]
     UnknownKey { group: GroupId, key: String },
+    #[error(
+        "roll-ups of group {group}: {why}; restore a backup. What is still in blocks is shown from them"
+    )]
+    NumbersLost { group: GroupId, why: String },
+    #[error(
+        "the windows of hour {hour} of group {group} do not fit into the roll-ups, and its blocks have expired; ask for whole hours"
+    )]
+    RollupUneven { group: GroupId, hour: u64 },
 }

@@ -14,6 +14,7 @@ pub mod data_dir;
 mod dump;
 mod error;
 pub mod migrate;
+mod numbers;
 pub mod open;
 mod retained;
 pub mod retention;
@@ -23,8 +24,9 @@ pub use batch::Batch;
 pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use migrate::{UpgradeProgress, WatchUpgrade};
+pub use numbers::Numbers;
 pub use open::{Store, StoreOptions};
-pub use view::{History, Unrecorded, View, visit_series};
+pub use view::{History, NOBODY, Part, Unrecorded, View, Wanted, visit_each, visit_series};
 
 #[cfg(test)]
 mod store_test;

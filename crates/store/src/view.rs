@@ -7,18 +7,24 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
-    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
-    lineage_record,
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, Period, SeriesColumn, SeriesReader,
+    key_layout, lineage_record,
 };
-use keyviz_lineage::{Flags, GroupId, Hlc, LineageId, LineageRecord, Series, SourceId, Step};
+use keyviz_lineage::{
+    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step,
+};
 use rocksdb::{ReadOptions, Snapshot};
 
+use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
+mod scan;
 mod set_aside;
 mod unrecorded;
 
+pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 
 /// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
@@ -26,8 +32,22 @@ pub use unrecorded::Unrecorded;
 pub trait History {
     /// Wall time of the view, Unix milliseconds.
     fn now_ms(&self) -> u64;
-    /// The oldest instant that is retained.
+    /// The oldest instant of which the finest columns are retained.
     fn oldest_ms(&self) -> u64;
+    /// The oldest instant of which hourly roll-ups are retained, and who recorded them.
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.oldest_ms()
+    }
+    /// The stretches of these hours of one lineage whose finest columns have expired: nothing may be
+    /// said of them, not even that there was no traffic. Ascending.
+    fn expired(
+        &self,
+        _group: GroupId,
+        _lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        expired_before(self.oldest_ms(), &hours).into_iter().collect()
+    }
     /// The step of an answer over a span in which nothing was recorded.
     fn default_step(&self) -> Step {
         Step::MINUTE
@@ -54,6 +74,29 @@ pub trait History {
     ) {
         visit_series(self.blocks(group, lineage, hours), series, visit);
     }
+    /// The finest cells of one series of many lineages: [`History::series`] of each, in any order.
+    fn cells(
+        &self,
+        group: GroupId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
+    }
+    /// The roll-ups of one series of many lineages, for the hours of which the tier is retained. What
+    /// has no roll-up (yet), or an uneven one, comes as [`Part::Cells`]: its finest cells.
+    fn rollups(
+        &self,
+        group: GroupId,
+        (_tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
+    }
     /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
     fn coverage(
         &self,
@@ -79,6 +122,11 @@ pub trait History {
     /// # Errors
     /// A read or decode failure, naming the key.
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError>;
+}
+
+fn expired_before(oldest_ms: u64, hours: &RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
+    let last = (oldest_ms / HOUR_MS).checked_sub(1)?.min(*hours.end());
+    (*hours.start() <= last).then(|| *hours.start()..=last)
 }
 
 /// One series of [`History::blocks`], as [`History::series`] tells it.
@@ -111,7 +159,8 @@ pub struct View<'a> {
     pub(crate) store: &'a Store,
     pub(crate) snapshot: Snapshot<'a>,
     now_ms: u64,
-    oldest_hour: u64,
+    /// The first hours that are not hidden.
+    oldest: Cutoffs,
     set_aside: set_aside::SetAside,
 }
 
@@ -124,9 +173,9 @@ impl std::fmt::Debug for View<'_> {
 impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
-        let oldest_hour = self.retention.first_hour_at(now_ms);
+        let oldest = self.retention.cutoffs_at(now_ms);
         let (snapshot, set_aside) = (self.db.snapshot(), set_aside::SetAside::default());
-        View { store: self, snapshot, now_ms, oldest_hour, set_aside }
+        View { store: self, snapshot, now_ms, oldest, set_aside }
     }
 }
 
@@ -192,6 +241,14 @@ impl View<'_> {
     /// A read failure, naming the key.
     pub fn raw(&self, group: GroupId, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(group, key, |value| Ok(value.to_vec()))
+    }
+
+    /// The stored roll-ups under a [`Key::Rollup`], whatever their age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn rollup(&self, group: GroupId, key: &Key) -> Result<Option<Chunk>, StoreError> {
+        self.get(group, key, Chunk::decode)
     }
 
     /// The stored coverage of one hour, whatever its age: for merging into.
@@ -268,7 +325,7 @@ impl View<'_> {
         from_ms: u64,
         to_ms: u64,
     ) -> Result<Vec<(Hlc, LeaderEvent)>, StoreError> {
-        let from_ms = from_ms.max(self.oldest_hour * keyviz_lineage::HOUR_MS);
+        let from_ms = from_ms.max(self.oldest.longest_hour * HOUR_MS);
         let first = Key::Event { hlc: Hlc::new(from_ms, 0) }.encode(group);
         let end = Key::Event { hlc: Hlc::new(to_ms, 0) }.encode(group);
         let mut events = Vec::new();
@@ -285,7 +342,7 @@ impl View<'_> {
         Ok(events)
     }
 
-    fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
+    pub(crate) fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
         let end = key_layout::prefix::end(prefix.clone());
         self.scan(prefix, end)
     }
@@ -297,7 +354,9 @@ impl View<'_> {
         key_of: impl Fn(u64) -> Key,
         decode: impl Fn(&[u8]) -> Result<T, CodecError>,
     ) -> Vec<(u64, Result<T, StoreError>)> {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        let (start, to) = (*hours.start(), *hours.end());
+        let period = key_of(to).expiry().map_or(Period::Longest, |(period, _)| period);
+        let from = start.max(self.oldest.of(period));
         if from > to {
             return Vec::new();
         }
@@ -316,13 +375,32 @@ impl View<'_> {
     }
 }
 
+impl View<'_> {
+    /// The first hour whose finest columns are retained.
+    fn oldest_hour(&self) -> u64 {
+        self.oldest.fine_hour
+    }
+
+    /// The first hour whose roll-ups of a tier are retained.
+    fn oldest_hour_of(&self, tier: Tier) -> u64 {
+        match tier {
+            Tier::Hour => self.oldest.longest_hour,
+            Tier::FiveMinutes => self.oldest.fine_hour,
+        }
+    }
+}
+
 impl History for View<'_> {
     fn now_ms(&self) -> u64 {
         self.now_ms
     }
 
     fn oldest_ms(&self) -> u64 {
-        self.oldest_hour * keyviz_lineage::HOUR_MS
+        self.oldest.fine_hour * HOUR_MS
+    }
+
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.oldest.longest_hour * HOUR_MS
     }
 
     fn blocks(
@@ -343,7 +421,7 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        let (from, to) = (*hours.start().max(&self.oldest.fine_hour), *hours.end());
         if from > to {
             return;
         }
@@ -370,6 +448,21 @@ impl History for View<'_> {
         if let Err(source) = cursor.status() {
             let key = key_of(from).to_string();
             visit(from, Err(StoreError::Read { group, key, source }));
+        }
+    }
+
+    /// The numbers are read from the store each time; who holds them asks [`View::rollups_by`].
+    fn rollups(
+        &self,
+        group: GroupId,
+        what: (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        match self.numbers(group) {
+            Ok(numbers) => self.rollups_by(&numbers, group, what, hours, wanted, visit),
+            Err(error) => visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
         }
     }
 
@@ -430,7 +523,7 @@ fn damaged(group: GroupId, key: &Key, source: CodecError) -> StoreError {
     StoreError::Damaged { group, key: key.to_string(), source }
 }
 
-fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
+pub(crate) fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
     match Key::parse(physical) {
         Some((group, key)) => damaged(group, &key, source),
         None => StoreError::Damaged { group: 0, key: physical.escape_ascii().to_string(), source },

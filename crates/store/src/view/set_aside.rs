@@ -32,7 +32,9 @@ impl View<'_> {
         hours: &RangeInclusive<u64>,
         key_of: impl Fn(u64) -> Key,
     ) -> Vec<(u64, StoreError)> {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        let to = *hours.end();
+        let oldest = key_of(to).expiry().map_or(0, |(period, _)| self.oldest.of(period));
+        let from = oldest.max(*hours.start());
         if from > to {
             return Vec::new();
         }
@@ -50,7 +52,7 @@ impl View<'_> {
             .collect()
     }
 
-    fn keys_set_aside(&self, group: GroupId) -> Result<Arc<BTreeSet<Key>>, StoreError> {
+    pub(super) fn keys_set_aside(&self, group: GroupId) -> Result<Arc<BTreeSet<Key>>, StoreError> {
         let mut known = self.set_aside.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(keys) = known.get(&group) {
             return Ok(Arc::clone(keys));

@@ -107,8 +107,8 @@ impl View<'_> {
         lineage: LineageId,
     ) -> Option<Unrecorded> {
         cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
-        let last_hour = block_at(cursor, lineage).filter(|&hour| hour >= self.oldest_hour)?;
-        cursor.seek(Key::Range { lineage, hour: self.oldest_hour }.encode(group));
+        let last_hour = block_at(cursor, lineage).filter(|&hour| hour >= self.oldest.fine_hour)?;
+        cursor.seek(Key::Range { lineage, hour: self.oldest.fine_hour }.encode(group));
         let first_hour = block_at(cursor, lineage)?;
         let mut range = None;
         while range.is_none() && block_at(cursor, lineage).is_some() {
