@@ -233,8 +233,8 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier, range_prefix,
-        rollup_prefix,
+        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier,
+        range_prefix, rollup_prefix,
     };
 
     fn within(group: GroupId, parts: &[&[u8]]) -> Vec<u8> {

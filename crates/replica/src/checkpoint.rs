@@ -30,6 +30,7 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
     // After a failure, being woken does not count for a moment: a full disk must not make this spin.
     let mut retry_after_ms = 0;
     let mut keeps_older = true;
+    let mut retry_wal_after_ms = 0;
     loop {
         let pausing = shared.clock.monotonic_ms() < retry_after_ms;
         let (now, stop) = wait(shared, pausing);
@@ -53,6 +54,13 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
         if keeps_older && took > 0 && !failed {
             keeps_older = false;
             forget_older(shared);
+        }
+        if shared.counters.snapshot().wal_failing > 0 && monotonic_ms >= retry_wal_after_ms {
+            retry_wal_after_ms = monotonic_ms + RETRY_PAUSE_MS;
+            let _ = jobs.send(Job::Retry);
+        }
+        for what in shared.store.damage().1 {
+            tracing::error!(what, "damage in the store; the rest is served");
         }
         retry_after_ms = if failed { monotonic_ms + RETRY_PAUSE_MS } else { 0 };
         shared.checkpoint.round_ended(now, failed);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keyviz_codec::rollup::{self, Chunk, Entry, SLOTS, Tier};
-use keyviz_codec::{CodecError, HourBlocks, Key};
+use keyviz_codec::{HourBlocks, Key};
 use keyviz_lineage::{GroupId, LineageGraph, LineageId, Series};
 use keyviz_store::{Batch, Numbers, StoreError, View};
 
@@ -137,13 +137,11 @@ fn salvage<T>(
     batch: &mut Batch,
 ) -> Result<Option<T>, StoreError> {
     match read {
-        Err(StoreError::Damaged { source, .. })
-            if !matches!(source, CodecError::Version { .. }) =>
-        {
-            tracing::error!(group, key = %key, error = %source, "damaged value set aside under damaged|");
-            if let Some(bytes) = view.raw(group, key)? {
-                batch.put(group, &key.quarantine(), bytes);
-            }
+        Err(error) if error.is_damage() => {
+            tracing::error!(group, key = %key, %error, "damaged value set aside under damaged|");
+            // Nothing may be left of it; that something was there is worth keeping all the same.
+            let remains = view.remains(group, key).ok().flatten().unwrap_or_default();
+            batch.put(group, &key.quarantine(), remains);
             Ok(None)
         }
         other => other,

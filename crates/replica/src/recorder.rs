@@ -294,6 +294,11 @@ impl Recorder {
         self.shared.store.health()
     }
 
+    /// How often something damaged in the store was met and passed by (an answer that needs it warns).
+    pub fn store_damage(&self) -> u64 {
+        self.shared.store.damage_count()
+    }
+
     /// Has every group's window persisted soon, without waiting for its turn.
     pub fn persist_soon(&self) {
         self.shared.wake_checkpoint();

@@ -163,13 +163,20 @@ fn load(store: &Store, now_ms: u64, counters: &Counters) -> Result<Stored, Recor
     for group in groups {
         note_strays(&mut graph, view.block_hours(group)?);
     }
-    Ok(Stored {
-        graph,
-        applied,
-        boots: view.boot_marks()?.into_iter().collect(),
-        memory,
-        hlc: view.hlc()?,
-    })
+    let boots = view.boot_marks()?.into_iter().collect();
+    let hlc = match view.hlc() {
+        // The births and ends that were issued say how far it had come.
+        Err(error) if error.is_damage() => {
+            tracing::error!(%error, "taken from the lineage records");
+            let ends =
+                graph.records().flat_map(|record| [Some(record.valid_from), record.valid_to]);
+            ends.flatten().max().unwrap_or(Hlc(0))
+        }
+        read => read?,
+    };
+    let (_, damage) = store.damage();
+    damage.iter().for_each(|what| tracing::error!(what, "damage in the store; the rest is served"));
+    Ok(Stored { graph, applied, boots, memory, hlc })
 }
 
 /// Tells the graph of blocks that lie where it would not look for them.

@@ -74,3 +74,15 @@ pub enum StoreError {
     )]
     RollupUneven { group: GroupId, hour: u64 },
 }
+
+impl StoreError {
+    /// Whether something stored is damaged: it fails a checksum, RocksDB's or ours. What a newer
+    /// keyviz wrote is not.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { source, .. } => !matches!(source, CodecError::Version { .. }),
+            Self::Read { source, .. } => source.kind() == rocksdb::ErrorKind::Corruption,
+            _ => false,
+        }
+    }
+}

@@ -10,6 +10,7 @@
 //! Proof: `store_test.rs`, `migrate_test.rs`.
 
 pub mod batch;
+mod damage;
 pub mod data_dir;
 mod dump;
 mod error;

@@ -18,6 +18,7 @@ use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
 
+use crate::damage::Damage;
 use crate::migrate::{self, Step, WatchUpgrade};
 use crate::retention::Retention;
 use crate::{Batch, StoreError};
@@ -36,6 +37,7 @@ pub struct StoreOptions {
 pub struct Store {
     pub(crate) db: DB,
     pub(crate) retention: Retention,
+    pub(crate) damage: Damage,
     path: PathBuf,
 }
 
@@ -91,7 +93,8 @@ impl Store {
         ];
         let db = DB::open_cf_descriptors(&db_options, path, families)
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        let store = Self { db, retention: options.retention, path: path.to_owned() };
+        let (retention, damage) = (options.retention, Damage::default());
+        let store = Self { db, retention, damage, path: path.to_owned() };
         match found {
             Some(found) if found < known => migrate::run(&store, found, steps, watch)?,
             Some(_) => {}

@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
-    BucketIndex, CodecError, Coverage, HourBlocks, Key, Period, SeriesColumn, SeriesReader,
-    key_layout, lineage_record,
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
+    lineage_record,
 };
 use keyviz_lineage::{
     Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step,
@@ -20,6 +20,7 @@ use rocksdb::{ReadOptions, Snapshot};
 use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
+mod read;
 mod scan;
 mod set_aside;
 mod unrecorded;
@@ -179,41 +180,7 @@ impl Store {
     }
 }
 
-type Pair = (Vec<u8>, Vec<u8>);
-
 impl View<'_> {
-    fn get<T>(
-        &self,
-        group: GroupId,
-        key: &Key,
-        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
-    ) -> Result<Option<T>, StoreError> {
-        let read = self.snapshot.get_cf(self.store.family(), key.encode(group));
-        let value =
-            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })?;
-        value.map(|value| decode(&value).map_err(|source| damaged(group, key, source))).transpose()
-    }
-
-    /// Every pair from `first` up to (not including) `end`.
-    fn scan(&self, first: Vec<u8>, end: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(first);
-        options.set_iterate_upper_bound(end);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-        let mut pairs = Vec::new();
-        cursor.seek_to_first();
-        while let Some((key, value)) = cursor.item() {
-            pairs.push((key.to_vec(), value.to_vec()));
-            cursor.next();
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "a scan".to_owned(),
-            source,
-        })?;
-        Ok(pairs)
-    }
-
     /// How far a group has come.
     ///
     /// # Errors
@@ -300,16 +267,18 @@ impl View<'_> {
             .collect())
     }
 
-    /// Every boot of a source that this node has heard.
+    /// Every boot of a source that this node has heard. A damaged mark is left out and told
+    /// ([`Store::damage`]): its source is met as a new one.
     ///
     /// # Errors
-    /// A read or decode failure, naming the key.
+    /// A read failure.
     pub fn boot_marks(&self) -> Result<Vec<(SourceId, BootMark)>, StoreError> {
         let mut marks = Vec::new();
         for (key, value) in self.scan_prefix(key_layout::prefix::boot())? {
-            let mark = BootMark::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Boot { boot, node })) = Key::parse(&key) {
-                marks.push((SourceId { node, boot }, mark));
+            let Some((_, Key::Boot { boot, node })) = Key::parse(&key) else { continue };
+            match BootMark::decode(&value) {
+                Ok(mark) => marks.push((SourceId { node, boot }, mark)),
+                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
             }
         }
         Ok(marks)
@@ -340,38 +309,6 @@ impl View<'_> {
             }
         }
         Ok(events)
-    }
-
-    pub(crate) fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let end = key_layout::prefix::end(prefix.clone());
-        self.scan(prefix, end)
-    }
-
-    fn hours<T>(
-        &self,
-        group: GroupId,
-        hours: RangeInclusive<u64>,
-        key_of: impl Fn(u64) -> Key,
-        decode: impl Fn(&[u8]) -> Result<T, CodecError>,
-    ) -> Vec<(u64, Result<T, StoreError>)> {
-        let (start, to) = (*hours.start(), *hours.end());
-        let period = key_of(to).expiry().map_or(Period::Longest, |(period, _)| period);
-        let from = start.max(self.oldest.of(period));
-        if from > to {
-            return Vec::new();
-        }
-        let mut end = key_of(to).encode(group);
-        end.push(0);
-        let pairs = match self.scan(key_of(from).encode(group), end) {
-            Ok(pairs) => pairs,
-            Err(error) => return vec![(from, Err(error))],
-        };
-        let found = pairs.into_iter().filter_map(|(key, value)| {
-            let hour = Key::parse(&key)?.1.expiry_hour()?;
-            Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-        });
-        let lost = self.set_aside(group, &hours, key_of);
-        lost.into_iter().map(|(hour, error)| (hour, Err(error))).chain(found).collect()
     }
 }
 
@@ -435,9 +372,10 @@ impl History for View<'_> {
         options.set_iterate_upper_bound(end);
         let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
         cursor.seek(key_of(from).encode(group));
-        let mut reader = SeriesReader::default();
+        let (mut reader, mut next) = (SeriesReader::default(), from);
         while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
             if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
+                next = hour.saturating_add(1);
                 match reader.read(value, series) {
                     Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
                     Err(source) => visit(hour, Err(damaged_physical(key, source))),
@@ -445,9 +383,9 @@ impl History for View<'_> {
             }
             cursor.next();
         }
-        if let Err(source) = cursor.status() {
-            let key = key_of(from).to_string();
-            visit(from, Err(StoreError::Read { group, key, source }));
+        if cursor.status().is_err() {
+            let hours = self.hour_by_hour(group, next..=to, key_of, HourBlocks::decode);
+            visit_series(hours, series, visit);
         }
     }
 
@@ -475,28 +413,27 @@ impl History for View<'_> {
     }
 
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
-        let mut groups = BTreeSet::new();
-        let mut cursor =
-            self.snapshot.raw_iterator_cf_opt(self.store.family(), ReadOptions::default());
-        let mut next = key_layout::NODE_GROUP + 1;
-        loop {
-            cursor.seek(next.to_be_bytes());
-            let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied()) else {
-                break;
-            };
-            let group = GroupId::from_be_bytes(group);
-            groups.insert(group);
-            match group.checked_add(1) {
-                Some(after) => next = after,
-                None => break,
+        self.tolerant(|options| {
+            let (mut groups, mut next) = (BTreeSet::new(), key_layout::NODE_GROUP + 1);
+            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+            loop {
+                cursor.seek(next.to_be_bytes());
+                let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied())
+                else {
+                    break;
+                };
+                let group = GroupId::from_be_bytes(group);
+                groups.insert(group);
+                match group.checked_add(1) {
+                    Some(after) => next = after,
+                    None => break,
+                }
             }
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "the groups".to_owned(),
-            source,
-        })?;
-        Ok(groups)
+            let key = || "the groups".to_owned();
+            let read = |source| StoreError::Read { group: 0, key: key(), source };
+            cursor.status().map_err(read)?;
+            Ok(groups)
+        })
     }
 
     fn buckets(
@@ -510,9 +447,11 @@ impl History for View<'_> {
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
         let mut members = Vec::new();
         for (key, value) in self.scan_prefix(key_layout::prefix::member(group))? {
-            let member = Member::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Member { node })) = Key::parse(&key) {
-                members.push((node, member));
+            let Some((_, Key::Member { node })) = Key::parse(&key) else { continue };
+            match Member::decode(&value) {
+                Ok(member) => members.push((node, member)),
+                // What it recorded is then somebody's who was not expected: missing, not idle.
+                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
             }
         }
         Ok(members)

@@ -40,7 +40,16 @@ impl View<'_> {
         group: GroupId,
         known: &dyn Fn(LineageId) -> bool,
     ) -> Result<Vec<Unrecorded>, StoreError> {
-        let mut cursor = self.blocks_cursor(group);
+        self.tolerant(|options| self.unrecorded_by(options, group, known))
+    }
+
+    fn unrecorded_by(
+        &self,
+        options: ReadOptions,
+        group: GroupId,
+        known: &dyn Fn(LineageId) -> bool,
+    ) -> Result<Vec<Unrecorded>, StoreError> {
+        let mut cursor = self.blocks_cursor(options, group);
         let mut found = Vec::new();
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
@@ -63,7 +72,15 @@ impl View<'_> {
     /// # Errors
     /// A read failure.
     pub fn block_hours(&self, group: GroupId) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
-        let mut cursor = self.blocks_cursor(group);
+        self.tolerant(|options| self.block_hours_by(options, group))
+    }
+
+    fn block_hours_by(
+        &self,
+        options: ReadOptions,
+        group: GroupId,
+    ) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
+        let mut cursor = self.blocks_cursor(options, group);
         let mut found = Vec::new();
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
@@ -92,11 +109,13 @@ impl View<'_> {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Result<bool, StoreError> {
-        let mut cursor = self.blocks_cursor(group);
-        cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
-        let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
-        checked(&cursor, group)?;
-        Ok(found)
+        self.tolerant(|options| {
+            let mut cursor = self.blocks_cursor(options, group);
+            cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
+            let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
+            checked(&cursor, group)?;
+            Ok(found)
+        })
     }
 
     /// What is retained of one lineage, if anything.
@@ -119,9 +138,8 @@ impl View<'_> {
         Some(Unrecorded { lineage, range, first_hour, last_hour })
     }
 
-    fn blocks_cursor(&self, group: GroupId) -> DBRawIterator<'_> {
+    fn blocks_cursor(&self, mut options: ReadOptions, group: GroupId) -> DBRawIterator<'_> {
         let all = key_layout::prefix::range(group);
-        let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(all.clone());
         options.set_iterate_upper_bound(key_layout::prefix::end(all));
         // One block of each lineage would push out what queries come back to.
