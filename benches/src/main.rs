@@ -8,24 +8,29 @@
 
 mod codec;
 mod codec_entropy;
+mod fill;
+mod filled;
 mod lineage_growth;
+mod machine;
 mod observe;
 mod plan;
 mod report;
 mod store;
 mod wal;
+mod workload;
 
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, Run); 7] = [
+    let benches: [(&str, Run); 8] = [
         ("observe", observe::run),
         ("codec", codec::run),
         ("codec-entropy", codec_entropy::run),
         ("store", store::run),
         ("wal", wal::run),
+        ("fill", fill::run),
         ("plan", plan::run),
         ("lineage-growth", || lineage_growth::run(None)),
     ];
