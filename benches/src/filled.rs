@@ -2,8 +2,6 @@
 //! `Command::PersistColumns` an hour and group, applied by the state machine, nothing compacted by
 //! hand. What it takes is measured on the way: the processor time of everything but the generator, and
 //! every so many hours that of encoding the blocks alone and of writing their bytes to a plain file.
-//!
-//! `KEYVIZ_BENCH_STORE=<folder>` keeps the folder of the queries between runs.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +12,7 @@ use keyviz_codec::marks::Member;
 use keyviz_codec::{CellEntry, Contributor, HourBlocks, WindowCover};
 use keyviz_lineage::{
     Change, Counts, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageGraph, LineageId, RouteSpec,
-    SourceId, Step, Transition, Window, id,
+    SourceId, Step, Transition, id,
 };
 use keyviz_replica::{Command, Delta, StateMachine};
 use keyviz_store::retention::Retention;
