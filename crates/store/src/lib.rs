@@ -1,7 +1,7 @@
 //! keyviz's history on RocksDB.
 //!
 //! Responsible for: the data folder and its lock ([`data_dir`]), opening RocksDB with the settings
-//! this load wants ([`open`]), consistent reads ([`view`]), atomic writes ([`batch`]), and dropping
+//! this load wants ([`open`], [`tuning`]), consistent reads ([`view`]), atomic writes ([`batch`]), and dropping
 //! what is older than the retention ([`retention`]).
 //! Invariants: one batch is all or nothing and synced before it returns (T1); what has expired is
 //! never read (T2); a value that does not decode is an error naming its key, never skipped (T3).
@@ -17,6 +17,7 @@ mod numbers;
 pub mod open;
 mod retained;
 pub mod retention;
+pub mod tuning;
 pub mod view;
 
 pub use batch::Batch;
@@ -24,6 +25,7 @@ pub use data_dir::DataDir;
 pub use error::StoreError;
 pub use numbers::Numbers;
 pub use open::{Store, StoreOptions};
+pub use tuning::Tuning;
 pub use view::{History, NOBODY, Part, Unrecorded, View, Wanted, visit_each, visit_series};
 
 #[cfg(test)]

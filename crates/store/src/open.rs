@@ -18,6 +18,7 @@ use keyviz_codec::marks::Mark;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
 
 use crate::retention::Retention;
+use crate::tuning::Tuning;
 use crate::{Batch, StoreError};
 
 const FAMILY: &str = "keyviz";
@@ -44,18 +45,35 @@ impl Store {
     /// [`StoreError::Open`]; [`StoreError::NewerSchema`] for a folder of a newer keyviz, which is
     /// left unchanged.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_tuned(path, options, Tuning::default())
+    }
+
+    /// As [`Store::open`], with other settings of RocksDB than keyviz's own: for measuring them.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_tuned(
+        path: &Path,
+        options: StoreOptions,
+        tuning: Tuning,
+    ) -> Result<Self, StoreError> {
         if path.join("CURRENT").exists() {
             check_schema(path)?;
         }
         let mut db_options = base_options();
         db_options.create_if_missing(true);
         db_options.create_missing_column_families(true);
-        let mut family = family_options();
+        tuning.apply_to_database(&mut db_options);
+        let mut family = Options::default();
+        tuning.apply_to_family(&mut family);
         family.set_compression_type(DBCompressionType::None);
         family.set_compaction_filter_factory(options.retention.filter_factory());
         family.set_periodic_compaction_seconds(24 * 3_600);
+        // Nothing is kept in it; RocksDB wants one.
+        let mut unused = Options::default();
+        unused.set_write_buffer_size(tuning.write_buffer_bytes);
         let families = [
-            ColumnFamilyDescriptor::new("default", family_options()),
+            ColumnFamilyDescriptor::new("default", unused),
             ColumnFamilyDescriptor::new(FAMILY, family),
         ];
         let db = DB::open_cf_descriptors(&db_options, path, families)
@@ -104,18 +122,11 @@ impl Store {
     }
 }
 
-fn family_options() -> Options {
-    let mut options = Options::default();
-    options.set_write_buffer_size(8 << 20);
-    options
-}
-
 fn base_options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_keep_log_file_num(10);
     options.set_max_log_file_size(16 << 20);
-    options.set_max_background_jobs(2);
     options
 }
 
