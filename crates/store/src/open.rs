@@ -21,6 +21,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Optio
 use crate::damage::Damage;
 use crate::migrate::{self, Step, WatchUpgrade};
 use crate::retention::Retention;
+use crate::tuning::Tuning;
 use crate::{Batch, StoreError};
 
 const FAMILY: &str = "keyviz";
@@ -61,12 +62,26 @@ impl Store {
         options: StoreOptions,
         watch: WatchUpgrade<'_>,
     ) -> Result<Self, StoreError> {
-        Self::open_with(path, options, migrate::STEPS, watch)
+        Self::open_with(path, options, Tuning::default(), migrate::STEPS, watch)
+    }
+
+    /// As [`Store::open`], with other settings of RocksDB than keyviz's own: for measuring them.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_tuned(
+        path: &Path,
+        options: StoreOptions,
+        tuning: Tuning,
+    ) -> Result<Self, StoreError> {
+        let go_on = |_| ControlFlow::Continue(());
+        Self::open_with(path, options, tuning, migrate::STEPS, &go_on)
     }
 
     pub(crate) fn open_with(
         path: &Path,
         options: StoreOptions,
+        tuning: Tuning,
         steps: &[Step],
         watch: WatchUpgrade<'_>,
     ) -> Result<Self, StoreError> {
@@ -83,12 +98,17 @@ impl Store {
         let mut db_options = base_options();
         db_options.create_if_missing(true);
         db_options.create_missing_column_families(true);
-        let mut family = family_options();
+        tuning.apply_to_database(&mut db_options);
+        let mut family = Options::default();
+        tuning.apply_to_family(&mut family);
         family.set_compression_type(DBCompressionType::None);
         family.set_compaction_filter_factory(options.retention.filter_factory());
         family.set_periodic_compaction_seconds(24 * 3_600);
+        // Nothing is kept in it; RocksDB wants one.
+        let mut unused = Options::default();
+        unused.set_write_buffer_size(tuning.write_buffer_bytes);
         let families = [
-            ColumnFamilyDescriptor::new("default", family_options()),
+            ColumnFamilyDescriptor::new("default", unused),
             ColumnFamilyDescriptor::new(FAMILY, family),
         ];
         let db = DB::open_cf_descriptors(&db_options, path, families)
@@ -144,18 +164,11 @@ impl Store {
     }
 }
 
-fn family_options() -> Options {
-    let mut options = Options::default();
-    options.set_write_buffer_size(8 << 20);
-    options
-}
-
 fn base_options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_keep_log_file_num(10);
     options.set_max_log_file_size(16 << 20);
-    options.set_max_background_jobs(2);
     options
 }
 

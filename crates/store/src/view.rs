@@ -313,12 +313,7 @@ impl View<'_> {
 }
 
 impl View<'_> {
-    /// The first hour whose finest columns are retained.
-    fn oldest_hour(&self) -> u64 {
-        self.oldest.fine_hour
-    }
-
-    /// The first hour whose roll-ups of a tier are retained.
+    /// The first hour whose roll-ups of a tier are not hidden.
     fn oldest_hour_of(&self, tier: Tier) -> u64 {
         match tier {
             Tier::Hour => self.oldest.longest_hour,

@@ -227,7 +227,7 @@ impl RollupScan<'_, '_> {
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
         visit_each(self.view, self.group, self.series, hours.clone(), &Wanted { lineages }, visit);
-        let gone = *hours.start()..self.view.oldest_hour().min(hours.end().saturating_add(1));
+        let gone = *hours.start()..self.view.oldest.fine_hour.min(hours.end().saturating_add(1));
         for hour in gone {
             for &(_, tag) in lineages {
                 visit(hour, Part::Unread { tag, error: error() });
