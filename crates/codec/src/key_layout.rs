@@ -17,6 +17,7 @@
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
+//! | `!admin\|keyviz\|meta\|upgrade` | [`crate::marks::Upgrade`] | group 0: how far an upgrade has come; there only while one is underway |
 //! | `!admin\|keyviz\|meta\|hlc` | u64 | group 0: no HLC above this was issued |
 
 use std::fmt;
@@ -67,6 +68,7 @@ pub enum Key {
     Member { node: String },
     Boot { boot: Uuid, node: String },
     Schema,
+    Upgrade,
     Hlc,
 }
 
@@ -117,6 +119,7 @@ impl Key {
                 key.extend_from_slice(&[META, BOOT, boot.as_bytes(), node.as_bytes()].concat());
             }
             Self::Schema => key.extend_from_slice(&[META, b"schema"].concat()),
+            Self::Upgrade => key.extend_from_slice(&[META, b"upgrade"].concat()),
             Self::Hlc => key.extend_from_slice(&[META, b"hlc"].concat()),
         }
         key
@@ -158,6 +161,7 @@ impl Key {
                     b"applied" => Self::Applied,
                     b"swept" => Self::Swept,
                     b"schema" => Self::Schema,
+                    b"upgrade" => Self::Upgrade,
                     b"hlc" => Self::Hlc,
                     _ => return None,
                 }
@@ -169,6 +173,16 @@ impl Key {
     /// Where the bytes of this key go when they turn out to be damaged and must make room.
     pub fn quarantine(&self) -> Self {
         Self::Damaged { logical: self.encode(NODE_GROUP)[8..].to_vec() }
+    }
+
+    /// Of [`Key::quarantine`], however often: the key whose bytes were set aside here.
+    pub fn set_aside(&self) -> Option<Self> {
+        let Self::Damaged { logical } = self else { return None };
+        let mut inner = logical.as_slice();
+        while let Some(rest) = inner.strip_prefix(DAMAGED) {
+            inner = rest;
+        }
+        Self::parse(&[&NODE_GROUP.to_be_bytes(), inner].concat()).map(|(_, key)| key)
     }
 
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
@@ -189,14 +203,7 @@ impl Key {
             Self::Event { hlc } => {
                 Some((Period::Longest, keyviz_lineage::unix_hour(hlc.unix_ms())))
             }
-            Self::Damaged { logical } => {
-                let mut inner = logical.as_slice();
-                while let Some(rest) = inner.strip_prefix(DAMAGED) {
-                    inner = rest;
-                }
-                let (_, key) = Self::parse(&[&NODE_GROUP.to_be_bytes(), inner].concat())?;
-                key.expiry()
-            }
+            Self::Damaged { .. } => self.set_aside()?.expiry(),
             _ => None,
         }
     }
@@ -226,8 +233,8 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier, range_prefix,
-        rollup_prefix,
+        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier,
+        range_prefix, rollup_prefix,
     };
 
     fn within(group: GroupId, parts: &[&[u8]]) -> Vec<u8> {
@@ -280,6 +287,11 @@ pub mod prefix {
         within(group, &[META, MEMBER])
     }
 
+    /// Everything of the group that was set aside.
+    pub fn damaged(group: GroupId) -> Vec<u8> {
+        within(group, &[DAMAGED])
+    }
+
     /// Every event of the group.
     pub fn event(group: GroupId) -> Vec<u8> {
         within(group, &[EVENT])
@@ -312,6 +324,7 @@ impl fmt::Display for Key {
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
             Self::Schema => write!(f, "!admin|keyviz|meta|schema"),
+            Self::Upgrade => write!(f, "!admin|keyviz|meta|upgrade"),
             Self::Hlc => write!(f, "!admin|keyviz|meta|hlc"),
         }
     }

@@ -40,7 +40,7 @@ pub(crate) fn merge_delta(
         batch.put(group, &Key::Range { lineage, hour }, merged.encode());
     }
     for ((hour, chunk), changed) in changed {
-        put_rollups(view, group, hour, chunk, &changed, batch)?;
+        put_rollups(view, &numbers, group, (hour, chunk), &changed, batch)?;
     }
     for (&hour, coverage) in &delta.coverage {
         let key = Key::Coverage { hour };
@@ -103,21 +103,20 @@ impl Changed {
 /// Puts the entries of one hour and chunk, among those that are stored already, into the batch.
 fn put_rollups(
     view: &View<'_>,
+    numbers: &Numbers,
     group: GroupId,
-    hour: u64,
-    chunk: u32,
+    (hour, chunk): (u64, u32),
     changed: &[Changed],
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
     for (at_tier, tier) in Tier::ALL.into_iter().enumerate() {
         for (at_series, series) in Series::ALL.into_iter().enumerate() {
             let key = Key::Rollup { tier, series, hour, chunk };
-            let stored = match changed.len() {
+            let mut values = match changed.len() {
                 // Every slot is written anew.
-                SLOTS => None,
-                _ => salvage(view, group, &key, view.rollup(group, &key), batch)?,
+                SLOTS => Chunk::new(tier),
+                _ => stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?,
             };
-            let mut values = stored.unwrap_or_else(|| Chunk::new(tier));
             for changed in changed {
                 values.set(changed.slot, Some(changed.entries[at_tier][at_series]));
             }
@@ -125,6 +124,42 @@ fn put_rollups(
         }
     }
     Ok(())
+}
+
+/// The roll-ups of one hour and chunk, as they are stored. Damaged ones are computed anew from the
+/// blocks, which hold all that they say.
+fn stored_rollups(
+    view: &View<'_>,
+    numbers: &Numbers,
+    group: GroupId,
+    (tier, series): (Tier, Series),
+    (hour, chunk): (u64, u32),
+) -> Result<Chunk, StoreError> {
+    let key = Key::Rollup { tier, series, hour, chunk };
+    let mut values = Chunk::new(tier);
+    match view.rollup(group, &key) {
+        Ok(stored) => return Ok(stored.unwrap_or(values)),
+        Err(error) if is_damage(&error) => {
+            tracing::error!(group, key = %key, %error, "damaged roll-ups are computed anew");
+        }
+        Err(error) => return Err(error),
+    }
+    for (slot, &lineage) in numbers.chunk(chunk as usize).iter().enumerate() {
+        // One that cannot be read is reported to whoever reads or rewrites it.
+        if let Some(block) = view.block(group, lineage, hour).or_else(unless_damaged)? {
+            values.set(slot, Some(rollup::of(&block, tier)[series as usize]));
+        }
+    }
+    Ok(values)
+}
+
+/// What of a newer keyviz cannot be read is not damaged.
+fn is_damage(error: &StoreError) -> bool {
+    matches!(error, StoreError::Damaged { source, .. } if !matches!(source, CodecError::Version { .. }))
+}
+
+fn unless_damaged<T>(error: StoreError) -> Result<Option<T>, StoreError> {
+    if is_damage(&error) { Ok(None) } else { Err(error) }
 }
 
 /// A stored value that fails its checksum must not stop what is new: its bytes are set aside, and
@@ -137,10 +172,8 @@ fn salvage<T>(
     batch: &mut Batch,
 ) -> Result<Option<T>, StoreError> {
     match read {
-        Err(StoreError::Damaged { source, .. })
-            if !matches!(source, CodecError::Version { .. }) =>
-        {
-            tracing::error!(group, key = %key, error = %source, "damaged value set aside under damaged|");
+        Err(error) if is_damage(&error) => {
+            tracing::error!(group, key = %key, %error, "damaged value set aside under damaged|");
             if let Some(bytes) = view.raw(group, key)? {
                 batch.put(group, &key.quarantine(), bytes);
             }

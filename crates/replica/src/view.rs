@@ -73,7 +73,7 @@ impl<'a> RecorderView<'a> {
         wanted.lineages.iter().partition(|(lineage, _)| is_open(*lineage))
     }
 
-    /// What is stored by hour, with what the deltas have of those hours.
+    /// What is stored by hour, with what the deltas have of those hours; what cannot be read comes first.
     fn with_open<T: Clone>(
         &self,
         group: GroupId,
@@ -82,7 +82,7 @@ impl<'a> RecorderView<'a> {
         parts_of: impl Fn(&Delta) -> &BTreeMap<u64, T>,
         merge: impl Fn(&mut T, &T),
     ) -> Vec<(u64, Result<T, StoreError>)> {
-        let mut found: BTreeMap<_, _> = stored.into_iter().collect();
+        let (mut found, errors) = parted(stored);
         let oldest_hour = self.oldest_rollup_ms() / keyviz_lineage::HOUR_MS;
         for delta in self.deltas(group) {
             for (&hour, part) in parts_of(delta) {
@@ -91,24 +91,39 @@ impl<'a> RecorderView<'a> {
                 }
             }
         }
-        found.into_iter().collect()
+        together(found, errors)
     }
 }
 
-/// Merges one more part into an hour. A damaged stored hour stays an error: a sum that lacks a part
-/// must not look whole.
+/// An hour may have an error, a value, or both: a sum that lacks a part must not look whole.
+type Hours<T> = Vec<(u64, Result<T, StoreError>)>;
+
+fn parted<T>(stored: Hours<T>) -> (BTreeMap<u64, T>, Vec<(u64, StoreError)>) {
+    let (mut found, mut errors) = (BTreeMap::new(), Vec::new());
+    for (hour, held) in stored {
+        match held {
+            Ok(held) => drop(found.insert(hour, held)),
+            Err(error) => errors.push((hour, error)),
+        }
+    }
+    (found, errors)
+}
+
+fn together<T>(found: BTreeMap<u64, T>, errors: Vec<(u64, StoreError)>) -> Hours<T> {
+    let errors = errors.into_iter().map(|(hour, error)| (hour, Err(error)));
+    errors.chain(found.into_iter().map(|(hour, held)| (hour, Ok(held)))).collect()
+}
+
+/// Merges one more part into an hour.
 fn merge_hour<T: Clone>(
-    hours: &mut BTreeMap<u64, Result<T, StoreError>>,
+    hours: &mut BTreeMap<u64, T>,
     hour: u64,
     part: &T,
     merge: impl Fn(&mut T, &T),
 ) {
     match hours.get_mut(&hour) {
-        None => {
-            hours.insert(hour, Ok(part.clone()));
-        }
-        Some(Ok(held)) => merge(held, part),
-        Some(Err(_)) => {}
+        None => drop(hours.insert(hour, part.clone())),
+        Some(held) => merge(held, part),
     }
 }
 
@@ -144,8 +159,7 @@ impl History for RecorderView<'_> {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
-        let mut found: BTreeMap<_, _> =
-            self.store.blocks(group, lineage, hours.clone()).into_iter().collect();
+        let (mut found, errors) = parted(self.store.blocks(group, lineage, hours.clone()));
         let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
         for delta in self.deltas(group) {
             // An open window spans few hours, a question may span many.
@@ -157,7 +171,7 @@ impl History for RecorderView<'_> {
                 }
             }
         }
-        found.into_iter().collect()
+        together(found, errors)
     }
 
     /// Hours that the deltas know of are merged whole; all others are the store's alone.

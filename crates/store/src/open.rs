@@ -10,6 +10,7 @@
 //! | `periodic_compaction_seconds` | 1 day | the filter must see quiet files too |
 //! | info log | 10 files of 16 MiB | bounded |
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use keyviz_codec::Key;
@@ -17,6 +18,7 @@ use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
 
+use crate::migrate::{self, Step, WatchUpgrade};
 use crate::retention::Retention;
 use crate::tuning::Tuning;
 use crate::{Batch, StoreError};
@@ -39,13 +41,26 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store in `path`, making an empty one where there is none.
+    /// Opens the store in `path`, making an empty one where there is none, and upgrading one of an
+    /// older version.
     ///
     /// # Errors
     /// [`StoreError::Open`]; [`StoreError::NewerSchema`] for a folder of a newer keyviz, which is
-    /// left unchanged.
+    /// left unchanged; those of an upgrade ([`migrate`]).
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        Self::open_tuned(path, options, Tuning::default())
+        Self::open_watched(path, options, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Like [`Store::open`]; `watch` hears how far an upgrade is.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::UpgradeStopped`] when `watch` wants that.
+    pub fn open_watched(
+        path: &Path,
+        options: StoreOptions,
+        watch: WatchUpgrade<'_>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(path, options, &Tuning::default(), migrate::STEPS, watch)
     }
 
     /// As [`Store::open`], with other settings of RocksDB than keyviz's own: for measuring them.
@@ -55,10 +70,28 @@ impl Store {
     pub fn open_tuned(
         path: &Path,
         options: StoreOptions,
-        tuning: Tuning,
+        tuning: &Tuning,
     ) -> Result<Self, StoreError> {
+        let watch = &|_| ControlFlow::Continue(());
+        Self::open_with(path, options, tuning, migrate::STEPS, watch)
+    }
+
+    pub(crate) fn open_with(
+        path: &Path,
+        options: StoreOptions,
+        tuning: &Tuning,
+        steps: &[Step],
+        watch: WatchUpgrade<'_>,
+    ) -> Result<Self, StoreError> {
+        let known = migrate::known(steps);
+        let mut found = None;
         if path.join("CURRENT").exists() {
-            check_schema(path)?;
+            found = schema_of(path)?;
+        } else if let Some(older) = migrate::whole_older(path) {
+            return Err(StoreError::OnlyOlder { path: path.to_owned(), older });
+        }
+        if let Some(found) = found.filter(|&found| found > known) {
+            return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
         }
         let mut db_options = base_options();
         db_options.create_if_missing(true);
@@ -79,9 +112,15 @@ impl Store {
         let db = DB::open_cf_descriptors(&db_options, path, families)
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         let store = Self { db, retention: options.retention, path: path.to_owned() };
-        let mut batch = Batch::default();
-        batch.put_mark(NODE_GROUP, &Key::Schema, &keyviz_migrations::CURRENT);
-        store.commit(&batch)?;
+        match found {
+            Some(found) if found < known => migrate::run(&store, found, steps, watch)?,
+            Some(_) => {}
+            None => {
+                let mut batch = Batch::default();
+                batch.put_mark(NODE_GROUP, &Key::Schema, &known);
+                store.commit(&batch)?;
+            }
+        }
         Ok(store)
     }
 
@@ -130,8 +169,9 @@ fn base_options() -> Options {
     options
 }
 
-/// Reads the schema version without changing anything.
-fn check_schema(path: &Path) -> Result<(), StoreError> {
+/// Reads the schema version without changing anything. A kill between creating the folder and its
+/// first write leaves none: it is empty.
+fn schema_of(path: &Path) -> Result<Option<u64>, StoreError> {
     let open = |source| StoreError::Open { path: path.to_owned(), source };
     let families = DB::list_cf(&base_options(), path).map_err(open)?;
     if !families.iter().any(|family| family == FAMILY) {
@@ -139,18 +179,11 @@ fn check_schema(path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Foreign { path: path.to_owned(), found });
     }
     let db = DB::open_cf_for_read_only(&base_options(), path, &families, false).map_err(open)?;
-    let Some(family) = db.cf_handle(FAMILY) else { return Ok(()) };
+    let Some(family) = db.cf_handle(FAMILY) else { return Ok(None) };
     let stored = db.get_cf(family, Key::Schema.encode(NODE_GROUP)).map_err(open)?;
-    // A kill between creating the folder and its first write leaves no version: it is empty.
-    let Some(stored) = stored else { return Ok(()) };
-    let found = u64::decode(&stored).map_err(|source| StoreError::Damaged {
-        group: NODE_GROUP,
-        key: Key::Schema.to_string(),
-        source,
-    })?;
-    let known = keyviz_migrations::CURRENT;
-    if found > known {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
-    }
-    Ok(())
+    let decoded = stored.map(|stored| u64::decode(&stored)).transpose();
+    decoded.map_err(|source| {
+        let key = Key::Schema.to_string();
+        StoreError::Damaged { group: NODE_GROUP, key, source }
+    })
 }

@@ -21,6 +21,7 @@ use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
 mod scan;
+mod set_aside;
 mod unrecorded;
 
 pub use scan::{NOBODY, Part, Wanted, visit_each};
@@ -51,7 +52,9 @@ pub trait History {
     fn default_step(&self) -> Step {
         Step::MINUTE
     }
-    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place.
+    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place; where one was
+    /// set aside, there is an error besides what was stored since. So it is with all that is read by
+    /// hour.
     fn blocks(
         &self,
         group: GroupId,
@@ -158,6 +161,7 @@ pub struct View<'a> {
     now_ms: u64,
     /// The first hours that are not hidden.
     oldest: Cutoffs,
+    set_aside: set_aside::SetAside,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -170,7 +174,8 @@ impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
         let oldest = self.retention.cutoffs_at(now_ms);
-        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest }
+        let (snapshot, set_aside) = (self.db.snapshot(), set_aside::SetAside::default());
+        View { store: self, snapshot, now_ms, oldest, set_aside }
     }
 }
 
@@ -361,13 +366,12 @@ impl View<'_> {
             Ok(pairs) => pairs,
             Err(error) => return vec![(from, Err(error))],
         };
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let hour = Key::parse(&key)?.1.expiry_hour()?;
-                Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-            })
-            .collect()
+        let found = pairs.into_iter().filter_map(|(key, value)| {
+            let hour = Key::parse(&key)?.1.expiry_hour()?;
+            Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
+        });
+        let lost = self.set_aside(group, &hours, key_of);
+        lost.into_iter().map(|(hour, error)| (hour, Err(error))).chain(found).collect()
     }
 }
 
@@ -417,6 +421,9 @@ impl History for View<'_> {
             return;
         }
         let key_of = |hour| Key::Range { lineage, hour };
+        for (hour, error) in self.set_aside(group, &hours, key_of) {
+            visit(hour, Err(error));
+        }
         let mut end = key_of(to).encode(group);
         end.push(0);
         let mut options = ReadOptions::default();

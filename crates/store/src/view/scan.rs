@@ -104,6 +104,7 @@ impl<'a> View<'a> {
             }
         }
         let scan = RollupScan { view: self, group, tier, series, tags, wanted: *wanted, numbers };
+        scan.set_aside(from..=to, visit);
         if numbers.damage().is_empty() {
             scan.run(from..=to, visit);
         } else {
@@ -148,6 +149,22 @@ impl RollupScan<'_, '_> {
                 *hours.start(),
                 Part::Unread { tag, error: StoreError::Read { group, key, source } },
             );
+        }
+    }
+
+    /// What was set aside is in no roll-up either.
+    fn set_aside(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
+        let lost = match self.view.keys_set_aside(self.group) {
+            Ok(lost) => lost,
+            Err(error) => return visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
+        };
+        for key in lost.iter() {
+            let Key::Range { lineage, hour } = key else { continue };
+            let asked = self.wanted.lineages.iter().find(|(id, _)| id == lineage);
+            if let Some(&(_, tag)) = asked.filter(|_| hours.contains(hour)) {
+                let error = StoreError::SetAside { group: self.group, key: key.to_string() };
+                visit(*hour, Part::Unread { tag, error });
+            }
         }
     }
 
