@@ -61,3 +61,5 @@ mod bucket_test;
 mod race_test;
 #[cfg(test)]
 mod recorder_test;
+#[cfg(test)]
+mod rollup_test;

@@ -40,7 +40,7 @@ pub(crate) fn merge_delta(
         batch.put(group, &Key::Range { lineage, hour }, merged.encode());
     }
     for ((hour, chunk), changed) in changed {
-        put_rollups(view, group, hour, chunk, &changed, batch)?;
+        put_rollups(view, &numbers, group, (hour, chunk), &changed, batch)?;
     }
     for (&hour, coverage) in &delta.coverage {
         let key = Key::Coverage { hour };
@@ -103,21 +103,20 @@ impl Changed {
 /// Puts the entries of one hour and chunk, among those that are stored already, into the batch.
 fn put_rollups(
     view: &View<'_>,
+    numbers: &Numbers,
     group: GroupId,
-    hour: u64,
-    chunk: u32,
+    (hour, chunk): (u64, u32),
     changed: &[Changed],
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
     for (at_tier, tier) in Tier::ALL.into_iter().enumerate() {
         for (at_series, series) in Series::ALL.into_iter().enumerate() {
             let key = Key::Rollup { tier, series, hour, chunk };
-            let stored = match changed.len() {
+            let mut values = match changed.len() {
                 // Every slot is written anew.
-                SLOTS => None,
-                _ => salvage(view, group, &key, view.rollup(group, &key), batch)?,
+                SLOTS => Chunk::new(tier),
+                _ => stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?,
             };
-            let mut values = stored.unwrap_or_else(|| Chunk::new(tier));
             for changed in changed {
                 values.set(changed.slot, Some(changed.entries[at_tier][at_series]));
             }
@@ -125,6 +124,37 @@ fn put_rollups(
         }
     }
     Ok(())
+}
+
+/// The roll-ups of one hour and chunk, as they are stored. Damaged ones are computed anew from the
+/// blocks, which hold all that they say.
+fn stored_rollups(
+    view: &View<'_>,
+    numbers: &Numbers,
+    group: GroupId,
+    (tier, series): (Tier, Series),
+    (hour, chunk): (u64, u32),
+) -> Result<Chunk, StoreError> {
+    let key = Key::Rollup { tier, series, hour, chunk };
+    let mut values = Chunk::new(tier);
+    match view.rollup(group, &key) {
+        Ok(stored) => return Ok(stored.unwrap_or(values)),
+        Err(error) if error.is_damage() => {
+            tracing::error!(group, key = %key, %error, "damaged roll-ups are computed anew");
+        }
+        Err(error) => return Err(error),
+    }
+    for (slot, &lineage) in numbers.chunk(chunk as usize).iter().enumerate() {
+        let entry = match view.block(group, lineage, hour) {
+            Ok(None) => continue,
+            Ok(Some(block)) => rollup::of(&block, tier)[series as usize],
+            // Whoever asks is sent to the block, and told.
+            Err(error) if error.is_damage() => Entry::Uneven,
+            Err(error) => return Err(error),
+        };
+        values.set(slot, Some(entry));
+    }
+    Ok(values)
 }
 
 /// A stored value that fails its checksum must not stop what is new: its bytes are set aside, and

@@ -1,9 +1,8 @@
 //! keyviz's history on RocksDB.
 //!
 //! Responsible for: the data folder and its lock ([`data_dir`]), opening RocksDB with the settings
-//! this load wants ([`open`], [`tuning`]), carrying an older folder to this version ([`migrate`]),
-//! consistent reads ([`view`]), atomic writes ([`batch`]), and dropping what is older than the retention
-//! ([`retention`]).
+//! this load wants ([`open`], [`tuning`]), carrying an older folder to this version ([`migrate`]), consistent reads
+//! ([`view`]), atomic writes ([`batch`]), and dropping what is older than the retention ([`retention`]).
 //! Invariants: one batch is all or nothing and synced before it returns (T1); what has expired is
 //! never read (T2); a value that does not decode is an error naming its key, never skipped (T3).
 //! Must not: decide what a column or a transition means, or read a clock.

@@ -34,6 +34,7 @@ use rocksdb::checkpoint::Checkpoint;
 use crate::{Batch, Store, StoreError};
 
 mod to_2;
+mod to_3;
 
 /// What RocksDB calls a checkpoint in the making; also what is being removed.
 const HALF: &str = ".tmp";
@@ -64,7 +65,7 @@ pub(crate) struct Step {
 }
 
 /// Every step, in order.
-pub(crate) const STEPS: &[Step] = &[Step { to: 2, run: to_2::run }];
+pub(crate) const STEPS: &[Step] = &[Step { to: 2, run: to_2::run }, Step { to: 3, run: to_3::run }];
 
 // A version without the step that leads to it does not compile.
 const _: () = assert!(STEPS[STEPS.len() - 1].to == keyviz_migrations::CURRENT);
@@ -81,11 +82,9 @@ pub(crate) struct Work<'a> {
     watch: WatchUpgrade<'a>,
 }
 
-// The step to 2 changes nothing but the mark.
-#[cfg_attr(not(test), expect(dead_code, reason = "no step writes anything yet"))]
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// The store in work.
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &'a Store {
         self.store
     }
 

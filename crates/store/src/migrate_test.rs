@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::retention::Retention;
-use crate::{History as _, StoreOptions, Tuning};
+use crate::tuning::Tuning;
+use crate::{History as _, StoreOptions};
 
 const GROUP: u64 = 1;
 const BLOCKS: u64 = 10;
@@ -19,12 +20,12 @@ fn options() -> StoreOptions {
     StoreOptions { retention: Retention::new(u64::MAX) }
 }
 
-fn open(path: &Path, steps: &[Step], watch: WatchUpgrade<'_>) -> Result<Store, StoreError> {
-    Store::open_with(path, options(), Tuning::default(), steps, watch)
-}
-
 fn go_on(_: UpgradeProgress) -> ControlFlow<()> {
     ControlFlow::Continue(())
+}
+
+fn open_with(path: &Path, steps: &[Step], watch: WatchUpgrade<'_>) -> Result<Store, StoreError> {
+    Store::open_with(path, options(), &Tuning::default(), steps, watch)
 }
 
 fn block(value: u64) -> Vec<u8> {
@@ -44,7 +45,7 @@ fn range(hour: u64) -> Key {
 fn old_folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("db");
-    let store = open(&path, &[], &go_on).unwrap();
+    let store = open_with(&path, &[], &go_on).unwrap();
     let mut batch = Batch::default();
     for hour in 0..BLOCKS {
         batch.put(GROUP, &range(hour), block(hour));
@@ -109,7 +110,7 @@ fn an_upgrade_that_stops_after_any_batch_is_gone_on_from() {
         heard.set(heard.get() + 1);
         ControlFlow::Continue(())
     };
-    let whole = open(&path, &TWO, &count).unwrap();
+    let whole = open_with(&path, &TWO, &count).unwrap();
     assert_eq!(schema(&whole), 3);
     let expected = dump(&whole);
     let damaged = Key::parse(
@@ -119,7 +120,7 @@ fn an_upgrade_that_stops_after_any_batch_is_gone_on_from() {
     assert!(heard.get() > 15, "{heard:?}");
     for stops in 1..=heard.get() {
         let (_keep, path) = old_folder();
-        let before = dump(&open(&path, &[], &go_on).unwrap());
+        let before = dump(&open_with(&path, &[], &go_on).unwrap());
         // Stops again and again, each time after so many.
         let mut rounds = 0;
         let store = loop {
@@ -128,13 +129,13 @@ fn an_upgrade_that_stops_after_any_batch_is_gone_on_from() {
                 left.set(left.get() - 1);
                 if left.get() == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
-            match open(&path, &TWO, &stop) {
+            match open_with(&path, &TWO, &stop) {
                 Ok(store) => break store,
                 Err(StoreError::UpgradeStopped { from: 1, .. }) => rounds += 1,
                 Err(error) => panic!("{error}"),
             }
             // The way back is whole all the while.
-            let older = open(&beside(&path, 1), &[], &go_on).unwrap();
+            let older = open_with(&beside(&path, 1), &[], &go_on).unwrap();
             assert_eq!(dump(&older), before);
         };
         assert_eq!(dump(&store), expected, "stopped after {stops}, {rounds} times");
@@ -155,13 +156,13 @@ fn a_step_that_fails_names_the_way_back_and_is_taken_again() {
     let (_keep, path) = old_folder();
     let steps = [Step { to: 2, run: fails }];
     for _ in 0..2 {
-        let said = open(&path, &steps, &go_on).unwrap_err().to_string();
+        let said = open_with(&path, &steps, &go_on).unwrap_err().to_string();
         for name in ["from schema version 1 to 2", "strange", "db.before-1", path.to_str().unwrap()]
         {
             assert!(said.contains(name), "{said}");
         }
     }
-    let store = open(&path, &TWO, &go_on).unwrap();
+    let store = open_with(&path, &TWO, &go_on).unwrap();
     assert_eq!(schema(&store), 3);
     drop(store);
     // The way back, as the message says.
@@ -170,7 +171,7 @@ fn a_step_that_fails_names_the_way_back_and_is_taken_again() {
     assert!(said.contains("db.before-1"), "{said}");
     assert!(!path.exists(), "nothing was made");
     std::fs::rename(beside(&path, 1), &path).unwrap();
-    assert_eq!(schema(&open(&path, &[], &go_on).unwrap()), 1);
+    assert_eq!(schema(&open_with(&path, &[], &go_on).unwrap()), 1);
 }
 
 #[test]
@@ -181,15 +182,15 @@ fn what_a_kill_left_of_a_checkpoint_is_thrown_away_and_a_new_one_taken() {
         std::fs::create_dir(&leftover).unwrap();
         std::fs::write(leftover.join("CURRENT"), "half").unwrap();
     }
-    let store = open(&path, &TWO, &go_on).unwrap();
+    let store = open_with(&path, &TWO, &go_on).unwrap();
     assert_eq!(older(&path).unwrap(), [beside(&path, 1)]);
-    let older = open(&beside(&path, 1), &[], &go_on).unwrap();
+    let older = open_with(&beside(&path, 1), &[], &go_on).unwrap();
     assert_eq!(dump(&older).len() as u64, BLOCKS + 1);
     drop(older);
     // A kill while the checkpoint was being removed.
     std::fs::rename(beside(&path, 1), &half).unwrap();
     drop(store);
-    let store = open(&path, &TWO, &go_on).unwrap();
+    let store = open_with(&path, &TWO, &go_on).unwrap();
     assert_eq!(store.forget_older().unwrap(), [half]);
 }
 
@@ -198,10 +199,10 @@ fn a_checkpoint_that_cannot_be_taken_changes_nothing() {
     let (_keep, path) = old_folder();
     // A file where the folder should go, and no folder that could be removed.
     std::fs::write(beside(&path, 1), "in the way").unwrap();
-    let before = dump(&open(&path, &[], &go_on).unwrap());
-    let said = open(&path, &TWO, &go_on).unwrap_err().to_string();
+    let before = dump(&open_with(&path, &[], &go_on).unwrap());
+    let said = open_with(&path, &TWO, &go_on).unwrap_err().to_string();
     assert!(said.contains("db.before-1"), "{said}");
-    assert_eq!(dump(&open(&path, &[], &go_on).unwrap()), before);
+    assert_eq!(dump(&open_with(&path, &[], &go_on).unwrap()), before);
 }
 
 /// Every file with its bytes.
@@ -220,11 +221,11 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 #[test]
 fn a_newer_version_is_refused_to_the_last_byte() {
     let (keep, path) = old_folder();
-    drop(open(&path, &TWO, &go_on).unwrap());
+    drop(open_with(&path, &TWO, &go_on).unwrap());
     let before = files(keep.path());
     assert!(before.len() > 10, "{:?}", before.keys());
     for _ in 0..2 {
-        let refused = open(&path, &TWO[..1], &go_on).unwrap_err();
+        let refused = open_with(&path, &TWO[..1], &go_on).unwrap_err();
         assert!(matches!(refused, StoreError::NewerSchema { found: 3, known: 2, .. }), "{refused}");
         assert!(files(keep.path()) == before);
     }
@@ -238,13 +239,13 @@ fn an_upgrade_mark_that_is_damaged_begins_the_step_again() {
         left.set(left.get() - 1);
         if left.get() == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    assert!(open(&path, &TWO[..1], &stop).is_err());
-    let store = open(&path, &[], &go_on).unwrap();
+    assert!(open_with(&path, &TWO[..1], &stop).is_err());
+    let store = open_with(&path, &[], &go_on).unwrap();
     let mut batch = Batch::default();
     batch.put(NODE_GROUP, &Key::Upgrade, b"nonsense".to_vec());
     store.commit(&batch).unwrap();
     drop(store);
-    let store = open(&path, &TWO[..1], &go_on).unwrap();
+    let store = open_with(&path, &TWO[..1], &go_on).unwrap();
     assert_eq!(schema(&store), 2);
     assert_eq!(store.view(0).raw(NODE_GROUP, &Key::Upgrade).unwrap(), None);
     let view = store.view(9 * HOUR_MS);

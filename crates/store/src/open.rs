@@ -62,7 +62,7 @@ impl Store {
         options: StoreOptions,
         watch: WatchUpgrade<'_>,
     ) -> Result<Self, StoreError> {
-        Self::open_with(path, options, Tuning::default(), migrate::STEPS, watch)
+        Self::open_with(path, options, &Tuning::default(), migrate::STEPS, watch)
     }
 
     /// As [`Store::open`], with other settings of RocksDB than keyviz's own: for measuring them.
@@ -72,16 +72,16 @@ impl Store {
     pub fn open_tuned(
         path: &Path,
         options: StoreOptions,
-        tuning: Tuning,
+        tuning: &Tuning,
     ) -> Result<Self, StoreError> {
-        let go_on = |_| ControlFlow::Continue(());
-        Self::open_with(path, options, tuning, migrate::STEPS, &go_on)
+        let watch = &|_| ControlFlow::Continue(());
+        Self::open_with(path, options, tuning, migrate::STEPS, watch)
     }
 
     pub(crate) fn open_with(
         path: &Path,
         options: StoreOptions,
-        tuning: Tuning,
+        tuning: &Tuning,
         steps: &[Step],
         watch: WatchUpgrade<'_>,
     ) -> Result<Self, StoreError> {

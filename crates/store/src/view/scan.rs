@@ -6,9 +6,7 @@
 //! Invariant: what a scan tells adds up to what [`History::series`] tells of each lineage (S2).
 //! Proof: `scan_test.rs`.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use keyviz_codec::rollup::{Columns, SLOTS, Tier};
 use keyviz_codec::{Key, SeriesColumn, key_layout};
@@ -106,6 +104,7 @@ impl<'a> View<'a> {
             }
         }
         let scan = RollupScan { view: self, group, tier, series, tags, wanted: *wanted, numbers };
+        scan.set_aside(from..=to, visit);
         if numbers.damage().is_empty() {
             scan.run(from..=to, visit);
         } else {
@@ -127,20 +126,12 @@ impl RollupScan<'_, '_> {
         let mut cursor = self.view.snapshot.raw_iterator_cf_opt(self.view.store.family(), options);
         cursor.seek(key_of(*hours.start(), 0));
         let mut columns = Columns::default();
-        let lost = self.lost(&hours, visit);
         while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
             if let Some((_, Key::Rollup { hour, chunk, .. })) = Key::parse(key) {
                 let first = chunk as usize * SLOTS;
                 let tags = self.tags.get(first..first + SLOTS).unwrap_or(&[]);
                 if tags.iter().any(|&tag| tag != NOBODY) {
                     match columns.read(value) {
-                        // What it said of the others was lost; their blocks were not.
-                        Ok(()) if lost.contains(&Key::Rollup { tier, series, hour, chunk }) => {
-                            let key = || Key::Rollup { tier, series, hour, chunk }.to_string();
-                            let group = self.group;
-                            let error = || StoreError::SetAside { group, key: key() };
-                            self.blocks_of(hour, tags, &|_| true, &error, visit);
-                        }
                         Ok(()) => self.chunk(hour, tags, &columns, visit),
                         Err(source) => {
                             let error = || damaged_physical(key, source.clone());
@@ -161,30 +152,20 @@ impl RollupScan<'_, '_> {
         }
     }
 
-    /// Tells of the blocks that were set aside, whose roll-ups hold only what came later. Returns all
-    /// that was.
-    fn lost(
-        &self,
-        hours: &RangeInclusive<u64>,
-        visit: &mut dyn FnMut(u64, Part<'_>),
-    ) -> Arc<BTreeSet<Key>> {
-        let group = self.group;
-        let keys = match self.view.keys_set_aside(group) {
-            Ok(keys) => keys,
-            Err(error) => {
-                visit(*hours.start(), Part::Unread { tag: NOBODY, error });
-                return Arc::default();
-            }
+    /// What was set aside is in no roll-up either.
+    fn set_aside(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
+        let lost = match self.view.keys_set_aside(self.group) {
+            Ok(lost) => lost,
+            Err(error) => return visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
         };
-        for key in keys.iter() {
+        for key in lost.iter() {
             let Key::Range { lineage, hour } = key else { continue };
-            let wanted = self.wanted.lineages.iter().find(|(wanted, _)| wanted == lineage);
-            if let Some(&(_, tag)) = wanted.filter(|_| hours.contains(hour)) {
-                let error = StoreError::SetAside { group, key: key.to_string() };
+            let asked = self.wanted.lineages.iter().find(|(id, _)| id == lineage);
+            if let Some(&(_, tag)) = asked.filter(|_| hours.contains(hour)) {
+                let error = StoreError::SetAside { group: self.group, key: key.to_string() };
                 visit(*hour, Part::Unread { tag, error });
             }
         }
-        keys
     }
 
     fn chunk(

@@ -66,6 +66,51 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// The lineages and virtual buckets that have blocks, whatever their age, by id. One seek each.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn lineages_of_blocks(&self, group: GroupId) -> Result<Vec<LineageId>, StoreError> {
+        self.tolerant(|options| {
+            let mut cursor = self.blocks_cursor(options, group);
+            let mut found = Vec::new();
+            cursor.seek_to_first();
+            while let Some(key) = cursor.key() {
+                let Some((_, Key::Range { lineage, .. })) = Key::parse(key) else {
+                    cursor.next();
+                    continue;
+                };
+                found.push(lineage);
+                cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
+            }
+            checked(&cursor, group)?;
+            Ok(found)
+        })
+    }
+
+    /// The first hour from `from` on of which any of `lineages` has a block. One seek each.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn next_block_hour(
+        &self,
+        group: GroupId,
+        lineages: &[LineageId],
+        from: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        self.tolerant(|options| {
+            let mut cursor = self.blocks_cursor(options, group);
+            let mut first = None;
+            for &lineage in lineages {
+                cursor.seek(Key::Range { lineage, hour: from }.encode(group));
+                let hour = block_at(&cursor, lineage);
+                first = first.into_iter().chain(hour).min();
+                checked(&cursor, group)?;
+            }
+            Ok(first)
+        })
+    }
+
     /// The first and the last hour of which blocks of each lineage are stored, whatever their age, by
     /// id. Two seeks a lineage; no block is read.
     ///
