@@ -95,8 +95,7 @@ impl Size {
     pub(crate) fn lineage(place: u64) -> LineageId {
         let group = Self::group_of(place);
         let (hlc, proposal) = Self::created(group);
-        let ordinal = place % RANGES_A_GROUP;
-        id::derive(Hlc(hlc.0 + ordinal), group, &proposal, ordinal)
+        id::derive(hlc, group, &proposal, place % RANGES_A_GROUP)
     }
 }
 
