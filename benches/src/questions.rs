@@ -19,7 +19,7 @@ use keyviz_replica::{Progress, Recorder, RecorderConfig};
 use crate::fill::{self, WEEK};
 use crate::filled::{Filling, Outcome, Size};
 use crate::workload::{WINDOWS, Workload};
-use crate::{machine, report};
+use crate::{machine, memory, report};
 
 const WINDOW_MS: u64 = 60_000;
 const COLD_ROUNDS: usize = 3;
@@ -74,33 +74,51 @@ fn request(size: Size, hours: u64, step: Option<Step>) -> MatrixRequest {
     MatrixRequest { from_ms, to_ms, step, ..MatrixRequest::new(Series::Reads) }
 }
 
+/// The last hour of all ranges, as it was recorded.
+pub(crate) fn last_hour(size: Size) -> MatrixRequest {
+    request(size, 1, Some(Step::MINUTE))
+}
+
+/// The same of a day.
+pub(crate) fn last_day(size: Size) -> MatrixRequest {
+    request(size, 24, Some(Step::MINUTE))
+}
+
+/// All that there is, an hour a column.
+pub(crate) fn all_by_the_hour(size: Size) -> MatrixRequest {
+    request(size, size.hours, Some(Step::HOUR))
+}
+
 /// The questions of design.md.
 fn goals(size: Size) -> Outcome<Vec<Question>> {
-    let all = |hours, columns_an_hour, step| {
-        (vec![request(size, hours, step)], size.ranges() * hours * columns_an_hour)
-    };
-    let minute = Some(Step::MINUTE);
     let range = size.range(size.ranges() / 2)?;
     let one = Series::ALL.map(|series| MatrixRequest {
         series,
         range: range.clone(),
-        ..request(size, size.hours, minute)
+        ..request(size, size.hours, Some(Step::MINUTE))
     });
-    let questions = [
-        ("7 days, all ranges, 1 h", all(168, 1, Some(Step::HOUR)), 10.0, Some(50.0)),
-        ("7 days, all ranges, automatic step", all(168, 6, None), 150.0, None),
-        ("last hour, all ranges, 60 s", all(1, 60, minute), 5.0, Some(20.0)),
-        ("24 h, all ranges, 60 s", all(24, 60, minute), 40.0, None),
-        ("one range, 7 days, 60 s, 4 series", (one.to_vec(), 168 * 60 * 4), 0.5, Some(10.0)),
-    ];
-    let of = |(name, (requests, numbers), warm_goal, cold_goal)| Question {
+    let ranges = size.ranges();
+    let of = |name, request, numbers, warm_goal, cold_goal| Question {
         name,
-        requests,
+        requests: vec![request],
         numbers,
         warm_goal,
         cold_goal,
     };
-    Ok(questions.into_iter().map(of).collect())
+    let automatic = request(size, size.hours, None);
+    Ok(vec![
+        of("7 days, all ranges, 1 h", all_by_the_hour(size), ranges * 168, 10.0, Some(50.0)),
+        of("7 days, all ranges, automatic step", automatic, ranges * 168 * 6, 150.0, None),
+        of("last hour, all ranges, 60 s", last_hour(size), ranges * 60, 5.0, Some(20.0)),
+        of("24 h, all ranges, 60 s", last_day(size), ranges * 24 * 60, 40.0, None),
+        Question {
+            name: "one range, 7 days, 60 s, 4 series",
+            requests: one.to_vec(),
+            numbers: 168 * 60 * 4,
+            warm_goal: 0.5,
+            cold_goal: Some(10.0),
+        },
+    ])
 }
 
 /// Fills a week, then asks.
@@ -147,7 +165,7 @@ fn run_on(stored: &Stored) -> Outcome<()> {
     for question in &questions {
         cold(stored, question)?;
     }
-    Ok(())
+    memory::run_on(&stored.data)
 }
 
 /// The median of several rounds, fewer where one takes long, in turns with the baseline.
