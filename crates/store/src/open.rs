@@ -69,9 +69,10 @@ impl Store {
         family.set_compression_type(DBCompressionType::None);
         family.set_compaction_filter_factory(options.retention.filter_factory());
         family.set_periodic_compaction_seconds(24 * 3_600);
-        // Nothing is kept in it; RocksDB wants one.
+        // Nothing is kept in it; RocksDB wants one. After a full disk it waits for room for a buffer
+        // of each family.
         let mut unused = Options::default();
-        unused.set_write_buffer_size(tuning.write_buffer_bytes);
+        unused.set_write_buffer_size(1 << 20);
         let families = [
             ColumnFamilyDescriptor::new("default", unused),
             ColumnFamilyDescriptor::new(FAMILY, family),
