@@ -23,6 +23,10 @@ use crate::{machine, memory, report};
 
 const WINDOW_MS: u64 = 60_000;
 const COLD_ROUNDS: usize = 3;
+/// The fewest rounds of a warm question; more where it is quick.
+const WARM_ROUNDS: usize = 5;
+/// What takes longer than this many seconds is asked once: it is far from every goal.
+const SLOW_SECONDS: f64 = 2.0;
 /// Rows of one range whose cells are looked at one by one.
 const ROWS_CHECKED: usize = 5;
 
@@ -152,24 +156,29 @@ fn run_on(stored: &Stored) -> Outcome<()> {
     let recorder = stored.open()?;
     let opened = start.elapsed().as_secs_f64() * 1e3;
     report::goal("open 10,000 ranges x 7 days, empty WAL", opened, "ms", 1_000.0);
+    let mut slow = Vec::new();
     for question in &questions {
+        let start = Instant::now();
         let answers = ask(&recorder, &question.requests)?;
+        let seconds = start.elapsed().as_secs_f64();
         for (request, answer) in question.requests.iter().zip(&answers) {
             check(stored, request, answer)
                 .map_err(|wrong| format!("{}: {wrong}", question.name))?;
         }
         drop(answers);
-        warm(&recorder, question)?;
+        let is_slow = seconds > SLOW_SECONDS;
+        warm(&recorder, question, if is_slow { 1 } else { WARM_ROUNDS })?;
+        slow.push(is_slow);
     }
     drop(recorder);
-    for question in &questions {
-        cold(stored, question)?;
+    for (question, is_slow) in questions.iter().zip(slow) {
+        cold(stored, question, if is_slow { 1 } else { COLD_ROUNDS })?;
     }
     memory::run_on(&stored.data)
 }
 
-/// The median of several rounds, fewer where one takes long, in turns with the baseline.
-pub(crate) fn warm(recorder: &Recorder, question: &Question) -> Outcome<()> {
+/// The median of so many rounds, in turns with the baseline.
+fn warm(recorder: &Recorder, question: &Question, rounds: usize) -> Outcome<()> {
     let numbers = vec![1u64; question.numbers as usize];
     let mut failed = None;
     let asked = || match ask(recorder, &question.requests) {
@@ -179,7 +188,7 @@ pub(crate) fn warm(recorder: &Recorder, question: &Question) -> Outcome<()> {
     let sum = || {
         black_box(black_box(&numbers).iter().sum::<u64>());
     };
-    let (ours, theirs) = report::paired_in(5, asked, sum);
+    let (ours, theirs) = report::paired_in(rounds, asked, sum);
     failed.map_or(Ok(()), Err)?;
     let name = format!("query, warm: {}", question.name);
     let same = format!("{name}, baseline summing its {} u64s", question.numbers);
@@ -188,11 +197,11 @@ pub(crate) fn warm(recorder: &Recorder, question: &Question) -> Outcome<()> {
     Ok(())
 }
 
-fn cold(stored: &Stored, question: &Question) -> Outcome<()> {
+fn cold(stored: &Stored, question: &Question, rounds: usize) -> Outcome<()> {
     let plain = stored.data.with_file_name("plain");
     std::fs::write(&plain, vec![1u8; question.numbers as usize * 8])?;
     let (mut ours, mut theirs, mut read) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..COLD_ROUNDS {
+    for _ in 0..rounds {
         let recorder = stored.open()?;
         machine::forget(stored.data.parent().unwrap_or(&stored.data))?;
         let before = machine::disk_read_bytes()?;
