@@ -55,11 +55,11 @@ impl Size {
         self.ranges() * self.hours * u64::from(WINDOWS) * 4
     }
 
-    pub(crate) fn from_ms(&self) -> u64 {
+    pub(crate) fn start_ms(&self) -> u64 {
         FIRST_HOUR * HOUR_MS
     }
 
-    pub(crate) fn to_ms(&self) -> u64 {
+    pub(crate) fn end_ms(&self) -> u64 {
         (FIRST_HOUR + self.hours) * HOUR_MS
     }
 

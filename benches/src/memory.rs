@@ -34,7 +34,7 @@ pub(crate) fn hold() -> Outcome<()> {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let (bare, _) = machine::resident_bytes()?;
     report::line("resident: the process alone, baseline itself", mib(bare), "MiB", mib(bare));
-    let clock = Arc::new(ManualClock::at(WEEK.to_ms()));
+    let clock = Arc::new(ManualClock::at(WEEK.end_ms()));
     let recorder = Recorder::open(RecorderConfig::new(data), clock, &Progress::default())?;
     let (open, _) = machine::resident_bytes()?;
     report::goal("resident: 10,000 ranges x 7 days open", mib(open), "MiB", GOAL_MIB);

@@ -59,7 +59,7 @@ impl Stored {
 
     /// A recorder over it, at the end of its last hour.
     pub(crate) fn open(&self) -> Outcome<Recorder> {
-        let clock = Arc::new(ManualClock::at(self.size.to_ms()));
+        let clock = Arc::new(ManualClock::at(self.size.end_ms()));
         let mut config = RecorderConfig::new(&self.data);
         config.retention_ms = config.retention_ms.max(self.size.hours * HOUR_MS);
         Ok(Recorder::open(config, clock, &Progress::default())?)
@@ -73,8 +73,8 @@ pub(crate) fn ask(recorder: &Recorder, requests: &[MatrixRequest]) -> Outcome<Ve
 }
 
 fn request(size: Size, hours: u64, step: Option<Step>) -> MatrixRequest {
-    let from_ms = size.to_ms() - hours * HOUR_MS;
-    let (from_ms, to_ms) = (Some(from_ms), Some(size.to_ms()));
+    let from_ms = size.end_ms() - hours * HOUR_MS;
+    let (from_ms, to_ms) = (Some(from_ms), Some(size.end_ms()));
     MatrixRequest { from_ms, to_ms, step, ..MatrixRequest::new(Series::Reads) }
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn check(
     }
     let windows = (answer.step_ms / WINDOW_MS) as usize;
     let first_of =
-        |at: usize| ((answer.columns_ms[at] - stored.size.from_ms()) / WINDOW_MS) as usize;
+        |at: usize| ((answer.columns_ms[at] - stored.size.start_ms()) / WINDOW_MS) as usize;
     let is_whole = request.range == keyviz_lineage::KeyRange::all();
     for (at, total) in answer.totals.iter().enumerate().filter(|_| is_whole) {
         let recorded = &stored.totals[first_of(at)..][..windows];

@@ -171,7 +171,7 @@ fn variants() -> Vec<(String, Tuning)> {
     for data_block_hash in [false, true] {
         add(format!("hash in blocks: {data_block_hash}"), Tuning { data_block_hash, ..own });
     }
-    for restart_interval in [4, 16, 32] {
+    for restart_interval in [4, 16, 32, 64] {
         add(format!("restart every {restart_interval}"), Tuning { restart_interval, ..own });
     }
     for format_version in [5, 6, 7] {
