@@ -7,6 +7,7 @@ fn every_key_parses_back_and_sorts_by_group_first() {
         Key::Range { lineage, hour: 485_000 },
         Key::Rollup { tier: Tier::Hour, series: Series::Reads, hour: 1, chunk: 0 },
         Key::Rollup { tier: Tier::FiveMinutes, series: Series::WriteBytes, hour: 1, chunk: 700 },
+        Key::Numbers { chunk: 3 },
         Key::Coverage { hour: 1 },
         Key::Index { hour: 1 },
         Key::Lineage { lineage },
@@ -17,6 +18,7 @@ fn every_key_parses_back_and_sorts_by_group_first() {
         Key::Member { node: "n|1".into() },
         Key::Boot { boot: lineage, node: "n|1".into() },
         Key::Schema,
+        Key::Upgrade,
         Key::Hlc,
         Key::Freeze,
         Key::Pin { id: lineage },
@@ -53,6 +55,14 @@ fn a_prefix_ends_behind_its_last_key_and_before_the_next_family() {
     assert!(Key::Range { lineage: Uuid::max(), hour: u64::MAX }.encode(1) < all);
     assert!(all < Key::Range { lineage: Uuid::nil(), hour: 0 }.encode(2));
     assert_eq!(Key::Index { hour: 3 }.expiry_hour(), Some(3));
+    let aside = Key::Index { hour: 3 }.quarantine();
+    assert_eq!((aside.set_aside(), aside.expiry_hour()), (Some(Key::Index { hour: 3 }), Some(3)));
+    assert!(
+        prefix::damaged(1) < aside.encode(1) && aside.encode(1) < prefix::end(prefix::damaged(1))
+    );
+    // However deep somebody nests them.
+    assert_eq!(aside.quarantine().set_aside(), aside.set_aside());
+    assert_eq!(Key::Lineage { lineage }.quarantine().expiry_hour(), None);
     let rollup = |tier, series, hour, chunk| Key::Rollup { tier, series, hour, chunk }.encode(1);
     let reads = prefix::rollup_of(1, Tier::Hour, Series::Reads);
     let last = rollup(Tier::Hour, Series::Reads, u64::MAX, u32::MAX);

@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod key_layout;
 pub mod lineage_record;
 pub mod marks;
+pub mod numbers;
 pub mod pin;
 mod presence;
 pub mod rollup;

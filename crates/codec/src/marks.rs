@@ -7,6 +7,7 @@
 //! BootMark     last sequence | last window's end ms | touched ms | n digests | digests, u64 little-endian, oldest first
 //! LeaderEvent  node: length, UTF-8 | term
 //! Freeze       since ms | ms left of it | 0 = the clocks parted by, 1 = no column for | ms
+//! Upgrade      from version | to version | position: length, bytes
 //! number       varint
 //! ```
 
@@ -137,6 +138,17 @@ pub enum FreezeReason {
     Behind(u64),
 }
 
+/// How far the upgrade of a folder to another schema version has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The version that the folder had when it began.
+    pub from: u64,
+    /// The version that the step in work leads to.
+    pub to: u64,
+    /// Where that step goes on, in its own words; empty = at its beginning.
+    pub position: Vec<u8>,
+}
+
 /// A mark that can be stored.
 pub trait Mark: Sized {
     /// Its name in errors.
@@ -262,6 +274,21 @@ impl Mark for Freeze {
             _ => return Err(input.0.invalid("a reason that is none")),
         };
         Ok(Self { since_ms, left_ms, why })
+    }
+}
+
+impl Mark for Upgrade {
+    const WHAT: &'static str = "upgrade mark";
+
+    fn write(&self, out: &mut Sink<'_>) {
+        out.0.uint(self.from);
+        out.0.uint(self.to);
+        out.0.prefixed(&self.position);
+    }
+
+    fn read(input: &mut Source<'_, '_>) -> Result<Self, CodecError> {
+        let (from, to) = (input.0.uint()?, input.0.uint()?);
+        Ok(Self { from, to, position: input.0.prefixed()?.to_vec() })
     }
 }
 

@@ -14,7 +14,9 @@ mod checks;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keyviz_codec::marks::{Applied, BootMark, Freeze, FreezeReason, LeaderEvent, Mark, Member};
+use keyviz_codec::marks::{
+    Applied, BootMark, Freeze, FreezeReason, LeaderEvent, Mark, Member, Upgrade,
+};
 use keyviz_codec::rollup::{self, Chunk, Entry, Tier};
 use keyviz_codec::{
     BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, Pin, WindowCover,
@@ -271,6 +273,7 @@ fn keys() -> Vec<Seed> {
         ("member", Key::Member { node: "node-1".into() }),
         ("boot", Key::Boot { boot: lineage, node: "node-1".into() }),
         ("schema", Key::Schema),
+        ("upgrade", Key::Upgrade),
         ("hlc", Key::Hlc),
         ("pin", Key::Pin { id: lineage }),
         ("freeze", Key::Freeze),
@@ -307,6 +310,7 @@ fn marks() -> Vec<Seed> {
         ("boot", boot.encode()),
         ("leader", LeaderEvent { node: "node-1".into(), term: 4 }.encode()),
         ("number", u64::MAX.encode()),
+        ("upgrade", Upgrade { from: 1, to: 3, position: vec![0, 7] }.encode()),
         ("freeze", freeze.encode()),
         ("pin", pin().encode()),
     ];

@@ -87,6 +87,14 @@ impl Pins {
         }
     }
 
+    /// Whether a roll-up of an hour that is pinned may tell of a lineage: its columns of that hour are
+    /// pinned, too, or they had gone before the pin was set and its record is.
+    pub(crate) fn shows(&self, group: GroupId, lineage: LineageId, hour: u64) -> bool {
+        let fine = self.groups.get(&group).is_some_and(|(fine, _)| holds(fine, hour));
+        let runs = self.lineages.get(&(group, lineage));
+        runs.is_some_and(|runs| !fine || holds(runs, hour))
+    }
+
     /// The hours, ascending, of which values such as this one are kept: of the same lineage for a
     /// block, else of the same group.
     pub(crate) fn hours_for(&self, group: GroupId, key: &Key) -> &[RangeInclusive<u64>] {

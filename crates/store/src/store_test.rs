@@ -36,16 +36,16 @@ fn a_second_process_is_kept_out_and_a_foreign_folder_is_refused() {
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let mut batch = Batch::default();
     batch.put_mark(0, &Key::Schema, &99u64);
     store.commit(&batch).unwrap();
     drop(store);
     let options = StoreOptions { retention: Retention::new(DAY_MS) };
-    let refused = Store::open(folder.path(), options.clone()).unwrap_err();
+    let refused = Store::open(&folder.path().join("db"), options.clone()).unwrap_err();
     assert!(matches!(refused, StoreError::NewerSchema { found: 99, .. }));
     assert!(matches!(
-        Store::open(folder.path(), options),
+        Store::open(&folder.path().join("db"), options),
         Err(StoreError::NewerSchema { found: 99, .. })
     ));
 }
@@ -57,13 +57,13 @@ fn a_folder_of_schema_1_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let lineage = Uuid::from_u128(1);
     let old = include_bytes!("../../../fuzz/corpus/hour_blocks/v1-two-steps");
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let mut batch = Batch::default();
     batch.put_mark(0, &Key::Schema, &1u64);
     batch.put(1, &Key::Range { lineage, hour: 5 }, keyviz_codec::envelope::seal(1, &old[1..]));
     store.commit(&batch).unwrap();
     drop(store);
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let view = store.view(5 * HOUR_MS);
     let schema = view.raw(0, &Key::Schema).unwrap().unwrap();
     assert_eq!(u64::decode(&schema), Ok(keyviz_migrations::CURRENT));
@@ -74,7 +74,7 @@ fn a_folder_of_schema_1_is_taken_over() {
 #[test]
 fn groups_never_see_each_others_keys() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let lineage = Uuid::from_u128(1);
     let mut batch = Batch::default();
     for group in [1, 2, u64::MAX] {
@@ -95,7 +95,7 @@ fn groups_never_see_each_others_keys() {
 #[test]
 fn what_is_damaged_is_named_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let lineage = Uuid::from_u128(1);
     let mut batch = Batch::default();
     for hour in 4..7 {
@@ -125,7 +125,7 @@ fn what_is_damaged_is_named_and_the_rest_is_served() {
 #[test]
 fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let lineage = Uuid::from_u128(1);
     let mut batch = Batch::default();
     for hour in 0..48 {
@@ -152,7 +152,7 @@ fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
 #[test]
 fn bucket_indexes_are_of_their_group_and_expire_by_hour() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let index = |group| {
         let range = KeyRange::new(*b"b", *b"d").unwrap();
         let mut index = BucketIndex::default();

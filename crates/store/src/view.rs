@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
     BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
     lineage_record,
@@ -22,8 +23,12 @@ use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
 mod kept;
+mod read;
+mod scan;
+mod set_aside;
 mod unrecorded;
 
+pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 
 /// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
@@ -51,7 +56,9 @@ pub trait History {
     fn default_step(&self) -> Step {
         Step::MINUTE
     }
-    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place.
+    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place; where one was
+    /// set aside, there is an error besides what was stored since. So it is with all that is read by
+    /// hour.
     fn blocks(
         &self,
         group: GroupId,
@@ -70,6 +77,29 @@ pub trait History {
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
         visit_series(self.blocks(group, lineage, hours), series, visit);
+    }
+    /// The finest cells of one series of many lineages: [`History::series`] of each, in any order.
+    fn cells(
+        &self,
+        group: GroupId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
+    }
+    /// The roll-ups of one series of many lineages, for the hours of which the tier is retained. What
+    /// has no roll-up (yet), or an uneven one, comes as [`Part::Cells`]: its finest cells.
+    fn rollups(
+        &self,
+        group: GroupId,
+        (_tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
     }
     /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
     fn coverage(
@@ -136,6 +166,7 @@ pub struct View<'a> {
     /// The first hours that are not hidden.
     oldest: Cutoffs,
     pub(crate) pins: Arc<Pins>,
+    set_aside: set_aside::SetAside,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -150,45 +181,12 @@ impl Store {
         let oldest = self.retention.cutoffs_at(now_ms);
         // A pin that is applied after this only keeps more than is seen.
         let pins = self.retention.pins();
-        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest, pins }
+        let (snapshot, set_aside) = (self.db.snapshot(), set_aside::SetAside::default());
+        View { store: self, snapshot, now_ms, oldest, pins, set_aside }
     }
 }
 
-type Pair = (Vec<u8>, Vec<u8>);
-
 impl View<'_> {
-    fn get<T>(
-        &self,
-        group: GroupId,
-        key: &Key,
-        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
-    ) -> Result<Option<T>, StoreError> {
-        let read = self.snapshot.get_cf(self.store.family(), key.encode(group));
-        let value =
-            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })?;
-        value.map(|value| decode(&value).map_err(|source| damaged(group, key, source))).transpose()
-    }
-
-    /// Every pair from `first` up to (not including) `end`.
-    fn scan(&self, first: Vec<u8>, end: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(first);
-        options.set_iterate_upper_bound(end);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-        let mut pairs = Vec::new();
-        cursor.seek_to_first();
-        while let Some((key, value)) = cursor.item() {
-            pairs.push((key.to_vec(), value.to_vec()));
-            cursor.next();
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "a scan".to_owned(),
-            source,
-        })?;
-        Ok(pairs)
-    }
-
     /// How far a group has come.
     ///
     /// # Errors
@@ -216,6 +214,14 @@ impl View<'_> {
     /// A read failure, naming the key.
     pub fn raw(&self, group: GroupId, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(group, key, |value| Ok(value.to_vec()))
+    }
+
+    /// The stored roll-ups under a [`Key::Rollup`], whatever their age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn rollup(&self, group: GroupId, key: &Key) -> Result<Option<Chunk>, StoreError> {
+        self.get(group, key, Chunk::decode)
     }
 
     /// The stored coverage of one hour, whatever its age: for merging into.
@@ -267,16 +273,18 @@ impl View<'_> {
             .collect())
     }
 
-    /// Every boot of a source that this node has heard.
+    /// Every boot of a source that this node has heard. A damaged mark is left out and told
+    /// ([`Store::damage`]): its source is met as a new one.
     ///
     /// # Errors
-    /// A read or decode failure, naming the key.
+    /// A read failure.
     pub fn boot_marks(&self) -> Result<Vec<(SourceId, BootMark)>, StoreError> {
         let mut marks = Vec::new();
         for (key, value) in self.scan_prefix(key_layout::prefix::boot())? {
-            let mark = BootMark::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Boot { boot, node })) = Key::parse(&key) {
-                marks.push((SourceId { node, boot }, mark));
+            let Some((_, Key::Boot { boot, node })) = Key::parse(&key) else { continue };
+            match BootMark::decode(&value) {
+                Ok(mark) => marks.push((SourceId { node, boot }, mark)),
+                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
             }
         }
         Ok(marks)
@@ -309,37 +317,6 @@ impl View<'_> {
             }
         }
         Ok(events)
-    }
-
-    fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let end = key_layout::prefix::end(prefix.clone());
-        self.scan(prefix, end)
-    }
-
-    fn hours<T>(
-        &self,
-        group: GroupId,
-        hours: RangeInclusive<u64>,
-        key_of: impl Fn(u64) -> Key,
-        decode: impl Fn(&[u8]) -> Result<T, CodecError>,
-    ) -> Vec<(u64, Result<T, StoreError>)> {
-        let mut found = Vec::new();
-        for hours in self.visible(group, &key_of(0), hours) {
-            let mut end = key_of(*hours.end()).encode(group);
-            end.push(0);
-            let pairs = match self.scan(key_of(*hours.start()).encode(group), end) {
-                Ok(pairs) => pairs,
-                Err(error) => {
-                    found.push((*hours.start(), Err(error)));
-                    continue;
-                }
-            };
-            found.extend(pairs.into_iter().filter_map(|(key, value)| {
-                let hour = Key::parse(&key)?.1.expiry_hour()?;
-                Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-            }));
-        }
-        found
     }
 }
 
@@ -387,6 +364,9 @@ impl History for View<'_> {
         let key_of = |hour| Key::Range { lineage, hour };
         let mut reader = SeriesReader::default();
         for hours in self.visible(group, &key_of(0), hours) {
+            for (hour, error) in self.set_aside(group, &hours, key_of) {
+                visit(hour, Err(error));
+            }
             let (from, to) = hours.into_inner();
             let mut end = key_of(to).encode(group);
             end.push(0);
@@ -394,8 +374,10 @@ impl History for View<'_> {
             options.set_iterate_upper_bound(end);
             let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
             cursor.seek(key_of(from).encode(group));
+            let mut next = from;
             while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
                 if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
+                    next = hour.saturating_add(1);
                     match reader.read(value, series) {
                         Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
                         Err(source) => visit(hour, Err(damaged_physical(key, source))),
@@ -403,10 +385,25 @@ impl History for View<'_> {
                 }
                 cursor.next();
             }
-            if let Err(source) = cursor.status() {
-                let key = key_of(from).to_string();
-                visit(from, Err(StoreError::Read { group, key, source }));
+            if cursor.status().is_err() {
+                let hours = self.hour_by_hour(group, next..=to, key_of, HourBlocks::decode);
+                visit_series(hours, series, visit);
             }
+        }
+    }
+
+    /// The numbers are read from the store each time; who holds them asks [`View::rollups_by`].
+    fn rollups(
+        &self,
+        group: GroupId,
+        what: (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        match self.numbers(group) {
+            Ok(numbers) => self.rollups_by(&numbers, group, what, hours, wanted, visit),
+            Err(error) => visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
         }
     }
 
@@ -419,28 +416,27 @@ impl History for View<'_> {
     }
 
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
-        let mut groups = BTreeSet::new();
-        let mut cursor =
-            self.snapshot.raw_iterator_cf_opt(self.store.family(), ReadOptions::default());
-        let mut next = key_layout::NODE_GROUP + 1;
-        loop {
-            cursor.seek(next.to_be_bytes());
-            let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied()) else {
-                break;
-            };
-            let group = GroupId::from_be_bytes(group);
-            groups.insert(group);
-            match group.checked_add(1) {
-                Some(after) => next = after,
-                None => break,
+        self.tolerant(|options| {
+            let (mut groups, mut next) = (BTreeSet::new(), key_layout::NODE_GROUP + 1);
+            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+            loop {
+                cursor.seek(next.to_be_bytes());
+                let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied())
+                else {
+                    break;
+                };
+                let group = GroupId::from_be_bytes(group);
+                groups.insert(group);
+                match group.checked_add(1) {
+                    Some(after) => next = after,
+                    None => break,
+                }
             }
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "the groups".to_owned(),
-            source,
-        })?;
-        Ok(groups)
+            let key = || "the groups".to_owned();
+            let read = |source| StoreError::Read { group: 0, key: key(), source };
+            cursor.status().map_err(read)?;
+            Ok(groups)
+        })
     }
 
     fn buckets(
@@ -454,9 +450,11 @@ impl History for View<'_> {
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
         let mut members = Vec::new();
         for (key, value) in self.scan_prefix(key_layout::prefix::member(group))? {
-            let member = Member::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Member { node })) = Key::parse(&key) {
-                members.push((node, member));
+            let Some((_, Key::Member { node })) = Key::parse(&key) else { continue };
+            match Member::decode(&value) {
+                Ok(member) => members.push((node, member)),
+                // What it recorded is then somebody's who was not expected: missing, not idle.
+                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
             }
         }
         Ok(members)
@@ -467,7 +465,7 @@ fn damaged(group: GroupId, key: &Key, source: CodecError) -> StoreError {
     StoreError::Damaged { group, key: key.to_string(), source }
 }
 
-fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
+pub(crate) fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
     match Key::parse(physical) {
         Some((group, key)) => damaged(group, &key, source),
         None => StoreError::Damaged { group: 0, key: physical.escape_ascii().to_string(), source },
