@@ -238,9 +238,9 @@ impl RollupScan<'_, '_> {
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
         visit_each(self.view, self.group, self.series, hours.clone(), &Wanted { lineages }, visit);
-        let gone = *hours.start()..self.view.oldest.fine_hour.min(hours.end().saturating_add(1));
-        for hour in gone {
-            for &(_, tag) in lineages {
+        for &(lineage, tag) in lineages {
+            for hour in self.view.expired(self.group, lineage, hours.clone()).into_iter().flatten()
+            {
                 visit(hour, Part::Unread { tag, error: error() });
             }
         }
