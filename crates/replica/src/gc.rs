@@ -12,9 +12,9 @@ use std::sync::PoisonError;
 use keyviz_codec::Key;
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::{Freeze, FreezeReason, Mark as _};
-use keyviz_lineage::HOUR_MS;
+use keyviz_lineage::{Clock, HOUR_MS};
 use keyviz_store::retention::Cutoffs;
-use keyviz_store::{Batch, Store, StoreError, View};
+use keyviz_store::{Batch, Store, StoreError};
 
 use crate::clock_guard::{ClockGuard, DAY_MS};
 use crate::counters::Counters;
@@ -46,19 +46,24 @@ pub struct GcStatus {
 }
 
 impl Gc {
-    /// As the last run left it. `newest_ms` is the end of the newest window that is stored.
-    pub(crate) fn new(
-        view: &View<'_>,
-        (wall_ms, monotonic_ms): (u64, u64),
+    /// As the last run left it. `newest_ms` is the end of the newest window that a source sent.
+    pub(crate) fn start(
+        store: &Store,
+        clock: &dyn Clock,
         newest_ms: Option<u64>,
     ) -> Result<Self, StoreError> {
+        let (wall_ms, monotonic_ms) = (clock.unix_ms(), clock.monotonic_ms());
+        let view = store.view(wall_ms);
+        // Sources that were silent for long are forgotten; what they sent may still be there.
+        let stored_ms = view.newest_coverage_hour()?.map(|hour| (hour + 1) * HOUR_MS);
         let stored = view.raw(NODE_GROUP, &Key::Freeze)?.map(|value| {
             Freeze::decode(&value).unwrap_or_else(|error| {
                 tracing::error!(%error, "the freeze mark is damaged; garbage collection is frozen anew");
                 Freeze { since_ms: wall_ms, left_ms: DAY_MS, why: FreezeReason::Parted(0) }
             })
         });
-        Ok(Self { guard: ClockGuard::new(wall_ms, monotonic_ms, newest_ms, stored), stored })
+        let guard = ClockGuard::new(wall_ms, monotonic_ms, newest_ms.max(stored_ms), stored);
+        Ok(Self { guard, stored })
     }
 
     /// Has what is on disk say what the guard says; of time that passes, once an hour.

@@ -58,11 +58,7 @@ pub(crate) fn recover(
     let damaged_pins = pins::load(&store)?;
     Counters::set(&counters.damaged_pins, damaged_pins.len() as u64);
     let newest_ms = boots.values().map(|mark| mark.last_window_end_ms).max();
-    let gc = {
-        let view = store.view(clock.unix_ms());
-        let stored_ms = view.newest_coverage_hour()?.map(|hour| (hour + 1) * HOUR_MS);
-        Gc::new(&view, (clock.unix_ms(), clock.monotonic_ms()), newest_ms.max(stored_ms))?
-    };
+    let gc = Gc::start(&store, clock.as_ref(), newest_ms)?;
     let machine = Arc::new(StateMachine::new(Arc::clone(&store), graph));
     machine.note_recorded(&[], 0, newest_ms.unwrap_or(0));
     let log = make_log(Arc::clone(&machine));

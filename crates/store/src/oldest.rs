@@ -5,7 +5,7 @@
 //! properties, but neither the collector nor the properties are to be had from this crate, and a file
 //! spans many lineages: one old row would make all of it look old.) What a pin keeps does not count:
 //! it is meant to be old.
-//! Proof: `view/kept_test.rs`; what it takes is in `docs/decisions/0010-garbage-collection.md`.
+//! Proof: `view/kept_test.rs`; why by seeks is in `docs/decisions/0009-garbage-collection.md`.
 
 use keyviz_codec::rollup::Tier;
 use keyviz_codec::{Key, Period, key_layout};

@@ -6,7 +6,7 @@
 //! files first.
 //! Invariant: whole files go only within stretches of hours that have expired and that no pin holds;
 //! everything else goes by the filter (`retention.rs`).
-//! Proof: `reclaim_test.rs`; what it takes is in `docs/decisions/0010-garbage-collection.md`.
+//! Proof: `reclaim_test.rs`; what it takes is in `docs/decisions/0009-garbage-collection.md`.
 
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::rollup::Tier;

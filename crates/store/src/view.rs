@@ -28,6 +28,7 @@ mod scan;
 mod set_aside;
 mod unrecorded;
 
+pub use kept::PinMark;
 pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 

@@ -14,6 +14,9 @@ use super::{View, damaged_physical};
 use crate::StoreError;
 use crate::pins::{self, Pins};
 
+/// A pin under its id, or why it cannot be read.
+pub type PinMark = Result<(Uuid, Pin), StoreError>;
+
 impl View<'_> {
     /// The stretches of `hours`, ascending, in which values such as `like` are to be seen (T2): what
     /// is retained, and what is pinned.
@@ -36,10 +39,7 @@ impl View<'_> {
     ///
     /// # Errors
     /// A read failure.
-    pub fn pin_marks(
-        &self,
-        group: GroupId,
-    ) -> Result<Vec<Result<(Uuid, Pin), StoreError>>, StoreError> {
+    pub fn pin_marks(&self, group: GroupId) -> Result<Vec<PinMark>, StoreError> {
         let pairs = self.scan_prefix(key_layout::prefix::pin(group))?;
         Ok(pairs
             .into_iter()
