@@ -31,7 +31,36 @@ pub(crate) struct Mark {
     pub(crate) unread: bool,
 }
 
-/// What each row counts over the whole span.
+/// What each source recorded over the whole span.
+pub(crate) struct SourceTotals(pub(crate) Vec<u128>);
+
+impl SourceTotals {
+    /// What each row counts of it, where nothing is shared.
+    pub(crate) fn by_row(&self, shown: &Shown, rows: usize) -> Vec<u128> {
+        let mut totals = vec![0; rows];
+        for (source, sum) in shown.sources.iter().zip(&self.0) {
+            for (row, take) in &shown.takes[source.takes.clone()] {
+                if matches!(take, Take::Counted) {
+                    totals[*row as usize] += sum;
+                }
+            }
+        }
+        totals
+    }
+}
+
+impl Sink for SourceTotals {
+    const MAXIMA: bool = false;
+
+    #[inline]
+    fn take(&mut self, source: usize, _: Place, recorded: Summary) {
+        self.0[source] += u128::from(recorded.sum);
+    }
+
+    fn unread(&mut self, _: usize, _: Range<usize>, _: &StoreError) {}
+}
+
+/// What each row counts over the whole span, where shares are cut window by window.
 pub(crate) struct RowTotals<'a> {
     pub(crate) shown: &'a Shown,
     /// By row.
