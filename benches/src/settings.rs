@@ -58,7 +58,7 @@ fn measure(values: &Values, tuning: Tuning) -> Outcome<Costs> {
     let folder = tempfile::tempdir()?;
     let open = || {
         let options = StoreOptions { retention: Retention::new(HOURS * HOUR_MS) };
-        Store::open_tuned(folder.path(), options, tuning)
+        Store::open_tuned(folder.path(), options, &tuning)
     };
     let store = open()?;
     let (process, written) = (machine::process_cpu(), machine::written_bytes()?);

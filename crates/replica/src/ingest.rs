@@ -73,6 +73,8 @@ pub(crate) enum Job {
         reply: oneshot::Sender<u64>,
     },
     Release,
+    /// Try a commit that failed again, although nothing new comes.
+    Retry,
     /// Lineage records that may go.
     Sweep {
         group: GroupId,
@@ -165,6 +167,7 @@ impl Ingest {
                 self.finish();
                 self.release();
             }
+            Job::Retry => self.retry(),
             Job::Sweep { group, sweep } => self.sweep(group, sweep),
             Job::Close { reply } => {
                 self.finish();

@@ -18,25 +18,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keyviz_codec::marks::{Applied, LeaderEvent, Mark, Member};
-use keyviz_codec::{CodecError, Key, lineage_record};
+use keyviz_codec::{Key, lineage_record};
 use keyviz_lineage::graph::Plan;
 use keyviz_lineage::{
     Cause, Change, GraphError, GroupId, LineageGraph, LineageId, LineageRecord, Transition,
     unix_hour,
 };
-use keyviz_store::{Batch, Store, StoreError, View};
+use keyviz_store::{Batch, Numbers, Store, StoreError, View};
 
-use crate::bounds;
 use crate::command::{Command, Outcome, ProposeError, Sweep};
-use crate::memory::Delta;
+use crate::newest::NewestHours;
+use crate::numbers::Registry;
+use crate::persist::{After, Before, merge_delta};
 
 /// Applies commands to the store and keeps the graph that they make.
 #[derive(Debug)]
 pub struct StateMachine {
     store: Arc<Store>,
     graph: RwLock<Arc<LineageGraph>>,
-    /// One command at a time.
-    applying: Mutex<()>,
+    /// One command at a time; whoever applies one knows what the store has.
+    applying: Mutex<NewestHours>,
+    /// Which number each lineage has in the roll-ups.
+    numbers: Mutex<Registry>,
     /// The end of the latest window that was recorded: where a lineage that closes late may reach.
     recorded_until_ms: AtomicU64,
 }
@@ -51,8 +54,22 @@ enum GraphChange {
 impl StateMachine {
     /// A machine over a store whose lineage records are `graph`.
     pub fn new(store: Arc<Store>, graph: LineageGraph) -> Self {
-        let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::new(()));
-        Self { store, graph, applying, recorded_until_ms: AtomicU64::new(0) }
+        let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::default());
+        let (numbers, recorded_until_ms) = (Mutex::default(), AtomicU64::new(0));
+        Self { store, graph, applying, numbers, recorded_until_ms }
+    }
+
+    /// The numbers of a group's lineages: at least those that `view` sees.
+    ///
+    /// # Errors
+    /// A read failure of the store.
+    pub(crate) fn numbers(
+        &self,
+        view: &View<'_>,
+        group: GroupId,
+    ) -> Result<Arc<Numbers>, StoreError> {
+        let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        held.of(view, group).cloned()
     }
 
     /// Windows until `until_ms` were recorded; those of `strays` in `[from_ms, until_ms)`, where the
@@ -104,7 +121,7 @@ impl StateMachine {
         index: Option<u64>,
         command: &Command,
     ) -> Result<Outcome, ProposeError> {
-        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         // The view only merges: what has expired does not matter to it.
         let view = self.store.view(0);
         let mut applied = view.applied(group)?;
@@ -114,7 +131,7 @@ impl StateMachine {
             return Ok(outcome);
         }
         let mut batch = Batch::default();
-        let mut changes = Vec::new();
+        let (mut changes, mut after) = (Vec::new(), None);
         match command {
             Command::Transitions(transitions) => {
                 outcome.transitions =
@@ -123,7 +140,9 @@ impl StateMachine {
             Command::PersistColumns { delta } => {
                 if delta.last_wal > applied.wal_sequence {
                     put_members(group, &delta.members, &mut batch);
-                    merge_delta(&view, &self.graph(), group, delta, &mut batch)?;
+                    let (graph, numbers) = (&*self.graph(), &self.numbers(&view, group)?);
+                    let before = Before { graph, numbers, newest: &newest };
+                    after = Some(merge_delta(&view, &before, group, delta, &mut batch)?);
                     applied.wal_sequence = delta.last_wal;
                 }
             }
@@ -141,6 +160,14 @@ impl StateMachine {
             outcome.index = index;
             put_applied(group, applied, &mut batch);
             self.store.commit(&batch)?;
+            if let Some(After { numbers, stored }) = after {
+                let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+                held.install(group, numbers);
+                newest.learn(group, stored);
+            }
+            if outcome.swept > 0 {
+                newest.forget(group);
+            }
             self.install(changes);
         }
         Ok(outcome)
@@ -331,74 +358,6 @@ fn put_applied(group: GroupId, applied: Applied, batch: &mut Batch) {
 fn put_members(group: GroupId, members: &BTreeMap<String, Member>, batch: &mut Batch) {
     for (node, member) in members {
         batch.put_mark(group, &Key::Member { node: node.clone() }, member);
-    }
-}
-
-fn merge_delta(
-    view: &View<'_>,
-    graph: &LineageGraph,
-    group: GroupId,
-    delta: &Delta,
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    for (&(lineage, hour), blocks) in &delta.blocks {
-        let key = Key::Range { lineage, hour };
-        let read = view.block(group, lineage, hour);
-        let said = match &read {
-            Ok(Some(_)) => None,
-            Ok(None) => bounds::of_new_block(view, graph, group, lineage, hour)?,
-            // What it said is lost with it.
-            Err(_) => graph.get(lineage).map(|record| record.range.clone()),
-        };
-        let mut merged = match salvage(view, group, &key, read, batch)? {
-            Some(mut stored) => {
-                stored.merge(blocks);
-                stored
-            }
-            None => blocks.clone(),
-        };
-        if let Some(range) = said {
-            merged.set_bounds(range);
-        }
-        batch.put(group, &key, merged.encode());
-    }
-    for (&hour, coverage) in &delta.coverage {
-        let key = Key::Coverage { hour };
-        let stored = salvage(view, group, &key, view.coverage_of(group, hour), batch)?;
-        let mut merged = stored.unwrap_or_default();
-        merged.merge(coverage);
-        batch.put(group, &key, merged.encode());
-    }
-    for (&hour, index) in &delta.index {
-        let key = Key::Index { hour };
-        let stored = salvage(view, group, &key, view.index_of(group, hour), batch)?;
-        let mut merged = stored.unwrap_or_default();
-        merged.merge(index);
-        batch.put(group, &key, merged.encode());
-    }
-    Ok(())
-}
-
-/// A stored value that fails its checksum must not stop what is new: its bytes are set aside, and
-/// the new value takes its place. One of a newer keyviz is not damaged and stops it.
-fn salvage<T>(
-    view: &View<'_>,
-    group: GroupId,
-    key: &Key,
-    read: Result<Option<T>, StoreError>,
-    batch: &mut Batch,
-) -> Result<Option<T>, StoreError> {
-    match read {
-        Err(StoreError::Damaged { source, .. })
-            if !matches!(source, CodecError::Version { .. }) =>
-        {
-            tracing::error!(group, key = %key, error = %source, "damaged value set aside under damaged|");
-            if let Some(bytes) = view.raw(group, key)? {
-                batch.put(group, &key.quarantine(), bytes);
-            }
-            Ok(None)
-        }
-        other => other,
     }
 }
 

@@ -1,15 +1,16 @@
 //! The data folder: what lies in it, and the lock that keeps a second process out.
 //!
 //! ```text
-//! <data dir>/LOCK    locked while a process uses the folder
-//! <data dir>/db/     RocksDB
-//! <data dir>/wal/    write-ahead log segments
+//! <data dir>/LOCK           locked while a process uses the folder
+//! <data dir>/db/            RocksDB
+//! <data dir>/db.before-<n>/ the folder as it was at schema version n, for a while after an upgrade
+//! <data dir>/wal/           write-ahead log segments
 //! ```
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use crate::StoreError;
+use crate::{StoreError, migrate};
 
 const LOCK: &str = "LOCK";
 const DB: &str = "db";
@@ -34,7 +35,8 @@ impl DataDir {
         fs::create_dir_all(path).map_err(folder)?;
         for entry in fs::read_dir(path).map_err(folder)? {
             let name = entry.map_err(folder)?.file_name();
-            if ![LOCK, DB, WAL, "lost+found"].iter().any(|ours| name == *ours) {
+            let is_ours = [LOCK, DB, WAL, "lost+found"].iter().any(|ours| name == *ours);
+            if !is_ours && !migrate::is_checkpoint_of(DB, &name.to_string_lossy()) {
                 let found = name.to_string_lossy().into_owned();
                 return Err(StoreError::Foreign { path: path.to_owned(), found });
             }
