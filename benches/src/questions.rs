@@ -22,7 +22,6 @@ use crate::workload::{WINDOWS, Workload};
 use crate::{machine, memory, report};
 
 const WINDOW_MS: u64 = 60_000;
-const PROFILE_ROUNDS: usize = 60;
 const COLD_ROUNDS: usize = 3;
 /// The fewest rounds of a warm question; more where it is quick.
 const WARM_ROUNDS: usize = 5;
@@ -135,7 +134,7 @@ pub(crate) fn run() -> Outcome<()> {
 }
 
 /// Asks a week that is kept in the folder `KEYVIZ_BENCH_STORE` between runs, and is filled if it is
-/// not there. `KEYVIZ_BENCH_QUESTION` picks those whose names begin so.
+/// not there. `KEYVIZ_BENCH_QUESTION=<part of a name>` picks some questions.
 pub(crate) fn run_on_kept() -> Outcome<()> {
     let folder = std::env::var_os("KEYVIZ_BENCH_STORE");
     let folder = PathBuf::from(folder.ok_or("query wants a folder: KEYVIZ_BENCH_STORE=<folder>")?);
@@ -152,13 +151,9 @@ pub(crate) fn run_on_kept() -> Outcome<()> {
 }
 
 fn run_on(stored: &Stored) -> Outcome<()> {
+    let picked = std::env::var("KEYVIZ_BENCH_QUESTION").unwrap_or_default();
     let mut questions = goals(stored.size)?;
-    // For profiles: one question, warm, over and over.
-    if let Ok(only) = std::env::var("KEYVIZ_BENCH_QUESTION") {
-        questions.retain(|question| question.name.starts_with(&only));
-        let recorder = stored.open()?;
-        return questions.iter().try_for_each(|question| warm(&recorder, question, PROFILE_ROUNDS));
-    }
+    questions.retain(|question| question.name.contains(&picked));
     let start = Instant::now();
     let recorder = stored.open()?;
     let opened = start.elapsed().as_secs_f64() * 1e3;
