@@ -55,11 +55,11 @@ impl Size {
         self.ranges() * self.hours * u64::from(WINDOWS) * 4
     }
 
-    pub(crate) fn from_ms(&self) -> u64 {
+    pub(crate) fn start_ms(&self) -> u64 {
         FIRST_HOUR * HOUR_MS
     }
 
-    pub(crate) fn to_ms(&self) -> u64 {
+    pub(crate) fn end_ms(&self) -> u64 {
         (FIRST_HOUR + self.hours) * HOUR_MS
     }
 
@@ -95,8 +95,7 @@ impl Size {
     pub(crate) fn lineage(place: u64) -> LineageId {
         let group = Self::group_of(place);
         let (hlc, proposal) = Self::created(group);
-        let ordinal = place % RANGES_A_GROUP;
-        id::derive(Hlc(hlc.0 + ordinal), group, &proposal, ordinal)
+        id::derive(hlc, group, &proposal, place % RANGES_A_GROUP)
     }
 }
 
@@ -325,7 +324,7 @@ fn parts(delta: &Delta, persists: u16) -> Vec<Delta> {
         }
         for (&hour, coverage) in &delta.coverage {
             for (step, source, covers) in coverage.iter() {
-                for (&index, &cover) in covers.iter().filter(|(index, _)| within.contains(index)) {
+                for &(index, cover) in covers.iter().filter(|(index, _)| within.contains(index)) {
                     part.coverage.entry(hour).or_default().add(step, source, index, cover);
                 }
             }

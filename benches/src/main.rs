@@ -11,8 +11,10 @@ mod codec;
 mod codec_entropy;
 mod fill;
 mod filled;
+mod growth;
 mod lineage_growth;
 mod machine;
+mod memory;
 mod observe;
 mod plan;
 mod questions;
@@ -25,7 +27,7 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 11] = [
+const BENCHES: [(&str, Run, bool); 13] = [
     ("observe", observe::run, true),
     ("codec", codec::run, true),
     ("codec-entropy", codec_entropy::run, true),
@@ -34,6 +36,8 @@ const BENCHES: [(&str, Run, bool); 11] = [
     ("plan", plan::run, true),
     ("week", questions::run, true),
     ("sparse-week", fill::run_sparse, true),
+    ("growth", growth::run, true),
+    ("hold", memory::hold, false),
     ("query", questions::run_on_kept, false),
     ("settings", settings::run, false),
     ("lineage-growth", || lineage_growth::run(None), true),

@@ -19,10 +19,15 @@ use keyviz_replica::{Progress, Recorder, RecorderConfig};
 use crate::fill::{self, WEEK};
 use crate::filled::{Filling, Outcome, Size};
 use crate::workload::{WINDOWS, Workload};
-use crate::{machine, report};
+use crate::{machine, memory, report};
 
 const WINDOW_MS: u64 = 60_000;
+const PROFILE_ROUNDS: usize = 60;
 const COLD_ROUNDS: usize = 3;
+/// The fewest rounds of a warm question; more where it is quick.
+const WARM_ROUNDS: usize = 5;
+/// What takes longer than this many seconds is asked once: it is far from every goal.
+const SLOW_SECONDS: f64 = 2.0;
 /// Rows of one range whose cells are looked at one by one.
 const ROWS_CHECKED: usize = 5;
 
@@ -55,7 +60,7 @@ impl Stored {
 
     /// A recorder over it, at the end of its last hour.
     pub(crate) fn open(&self) -> Outcome<Recorder> {
-        let clock = Arc::new(ManualClock::at(self.size.to_ms()));
+        let clock = Arc::new(ManualClock::at(self.size.end_ms()));
         let mut config = RecorderConfig::new(&self.data);
         config.retention_ms = config.retention_ms.max(self.size.hours * HOUR_MS);
         Ok(Recorder::open(config, clock, &Progress::default())?)
@@ -69,38 +74,56 @@ pub(crate) fn ask(recorder: &Recorder, requests: &[MatrixRequest]) -> Outcome<Ve
 }
 
 fn request(size: Size, hours: u64, step: Option<Step>) -> MatrixRequest {
-    let from_ms = size.to_ms() - hours * HOUR_MS;
-    let (from_ms, to_ms) = (Some(from_ms), Some(size.to_ms()));
+    let from_ms = size.end_ms() - hours * HOUR_MS;
+    let (from_ms, to_ms) = (Some(from_ms), Some(size.end_ms()));
     MatrixRequest { from_ms, to_ms, step, ..MatrixRequest::new(Series::Reads) }
+}
+
+/// The last hour of all ranges, as it was recorded.
+pub(crate) fn last_hour(size: Size) -> MatrixRequest {
+    request(size, 1, Some(Step::MINUTE))
+}
+
+/// The same of a day.
+pub(crate) fn last_day(size: Size) -> MatrixRequest {
+    request(size, 24, Some(Step::MINUTE))
+}
+
+/// All that there is, an hour a column.
+pub(crate) fn all_by_the_hour(size: Size) -> MatrixRequest {
+    request(size, size.hours, Some(Step::HOUR))
 }
 
 /// The questions of design.md.
 fn goals(size: Size) -> Outcome<Vec<Question>> {
-    let all = |hours, columns_an_hour, step| {
-        (vec![request(size, hours, step)], size.ranges() * hours * columns_an_hour)
-    };
-    let minute = Some(Step::MINUTE);
     let range = size.range(size.ranges() / 2)?;
     let one = Series::ALL.map(|series| MatrixRequest {
         series,
         range: range.clone(),
-        ..request(size, size.hours, minute)
+        ..request(size, size.hours, Some(Step::MINUTE))
     });
-    let questions = [
-        ("7 days, all ranges, 1 h", all(168, 1, Some(Step::HOUR)), 10.0, Some(50.0)),
-        ("7 days, all ranges, automatic step", all(168, 6, None), 150.0, None),
-        ("last hour, all ranges, 60 s", all(1, 60, minute), 5.0, Some(20.0)),
-        ("24 h, all ranges, 60 s", all(24, 60, minute), 40.0, None),
-        ("one range, 7 days, 60 s, 4 series", (one.to_vec(), 168 * 60 * 4), 0.5, Some(10.0)),
-    ];
-    let of = |(name, (requests, numbers), warm_goal, cold_goal)| Question {
+    let ranges = size.ranges();
+    let of = |name, request, numbers, warm_goal, cold_goal| Question {
         name,
-        requests,
+        requests: vec![request],
         numbers,
         warm_goal,
         cold_goal,
     };
-    Ok(questions.into_iter().map(of).collect())
+    let automatic = request(size, size.hours, None);
+    Ok(vec![
+        of("7 days, all ranges, 1 h", all_by_the_hour(size), ranges * 168, 10.0, Some(50.0)),
+        of("7 days, all ranges, automatic step", automatic, ranges * 168 * 6, 150.0, None),
+        of("last hour, all ranges, 60 s", last_hour(size), ranges * 60, 5.0, Some(20.0)),
+        of("24 h, all ranges, 60 s", last_day(size), ranges * 24 * 60, 40.0, None),
+        Question {
+            name: "one range, 7 days, 60 s, 4 series",
+            requests: one.to_vec(),
+            numbers: 168 * 60 * 4,
+            warm_goal: 0.5,
+            cold_goal: Some(10.0),
+        },
+    ])
 }
 
 /// Fills a week, then asks.
@@ -112,7 +135,7 @@ pub(crate) fn run() -> Outcome<()> {
 }
 
 /// Asks a week that is kept in the folder `KEYVIZ_BENCH_STORE` between runs, and is filled if it is
-/// not there.
+/// not there. `KEYVIZ_BENCH_QUESTION` picks those whose names begin so.
 pub(crate) fn run_on_kept() -> Outcome<()> {
     let folder = std::env::var_os("KEYVIZ_BENCH_STORE");
     let folder = PathBuf::from(folder.ok_or("query wants a folder: KEYVIZ_BENCH_STORE=<folder>")?);
@@ -129,29 +152,40 @@ pub(crate) fn run_on_kept() -> Outcome<()> {
 }
 
 fn run_on(stored: &Stored) -> Outcome<()> {
-    let questions = goals(stored.size)?;
+    let mut questions = goals(stored.size)?;
+    // For profiles: one question, warm, over and over.
+    if let Ok(only) = std::env::var("KEYVIZ_BENCH_QUESTION") {
+        questions.retain(|question| question.name.starts_with(&only));
+        let recorder = stored.open()?;
+        return questions.iter().try_for_each(|question| warm(&recorder, question, PROFILE_ROUNDS));
+    }
     let start = Instant::now();
     let recorder = stored.open()?;
     let opened = start.elapsed().as_secs_f64() * 1e3;
     report::goal("open 10,000 ranges x 7 days, empty WAL", opened, "ms", 1_000.0);
+    let mut slow = Vec::new();
     for question in &questions {
+        let start = Instant::now();
         let answers = ask(&recorder, &question.requests)?;
+        let seconds = start.elapsed().as_secs_f64();
         for (request, answer) in question.requests.iter().zip(&answers) {
             check(stored, request, answer)
                 .map_err(|wrong| format!("{}: {wrong}", question.name))?;
         }
         drop(answers);
-        warm(&recorder, question)?;
+        let is_slow = seconds > SLOW_SECONDS;
+        warm(&recorder, question, if is_slow { 1 } else { WARM_ROUNDS })?;
+        slow.push(is_slow);
     }
     drop(recorder);
-    for question in &questions {
-        cold(stored, question)?;
+    for (question, is_slow) in questions.iter().zip(slow) {
+        cold(stored, question, if is_slow { 1 } else { COLD_ROUNDS })?;
     }
-    Ok(())
+    memory::run_on(&stored.data)
 }
 
-/// The median of several rounds, fewer where one takes long, in turns with the baseline.
-pub(crate) fn warm(recorder: &Recorder, question: &Question) -> Outcome<()> {
+/// The median of so many rounds, in turns with the baseline.
+fn warm(recorder: &Recorder, question: &Question, rounds: usize) -> Outcome<()> {
     let numbers = vec![1u64; question.numbers as usize];
     let mut failed = None;
     let asked = || match ask(recorder, &question.requests) {
@@ -161,7 +195,7 @@ pub(crate) fn warm(recorder: &Recorder, question: &Question) -> Outcome<()> {
     let sum = || {
         black_box(black_box(&numbers).iter().sum::<u64>());
     };
-    let (ours, theirs) = report::paired_in(5, asked, sum);
+    let (ours, theirs) = report::paired_in(rounds, asked, sum);
     failed.map_or(Ok(()), Err)?;
     let name = format!("query, warm: {}", question.name);
     let same = format!("{name}, baseline summing its {} u64s", question.numbers);
@@ -170,11 +204,11 @@ pub(crate) fn warm(recorder: &Recorder, question: &Question) -> Outcome<()> {
     Ok(())
 }
 
-fn cold(stored: &Stored, question: &Question) -> Outcome<()> {
+fn cold(stored: &Stored, question: &Question, rounds: usize) -> Outcome<()> {
     let plain = stored.data.with_file_name("plain");
     std::fs::write(&plain, vec![1u8; question.numbers as usize * 8])?;
     let (mut ours, mut theirs, mut read) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..COLD_ROUNDS {
+    for _ in 0..rounds {
         let recorder = stored.open()?;
         machine::forget(stored.data.parent().unwrap_or(&stored.data))?;
         let before = machine::disk_read_bytes()?;
@@ -215,7 +249,7 @@ pub(crate) fn check(
     }
     let windows = (answer.step_ms / WINDOW_MS) as usize;
     let first_of =
-        |at: usize| ((answer.columns_ms[at] - stored.size.from_ms()) / WINDOW_MS) as usize;
+        |at: usize| ((answer.columns_ms[at] - stored.size.start_ms()) / WINDOW_MS) as usize;
     let is_whole = request.range == keyviz_lineage::KeyRange::all();
     for (at, total) in answer.totals.iter().enumerate().filter(|_| is_whole) {
         let recorded = &stored.totals[first_of(at)..][..windows];

@@ -4,7 +4,8 @@
 //!
 //! Each store takes a week of 2,000 ranges hour by hour, as a checkpoint does it: for every block a look
 //! whether it is there, then all of an hour in one synced batch. Times are processor time, which other
-//! processes disturb least; only cold reads are by the clock.
+//! processes disturb least; only cold reads are by the clock. `KEYVIZ_BENCH_SETTINGS=<part of a name>`
+//! picks some.
 
 use std::time::Instant;
 
@@ -170,7 +171,7 @@ fn variants() -> Vec<(String, Tuning)> {
     for data_block_hash in [false, true] {
         add(format!("hash in blocks: {data_block_hash}"), Tuning { data_block_hash, ..own });
     }
-    for restart_interval in [4, 16, 32] {
+    for restart_interval in [4, 16, 32, 64] {
         add(format!("restart every {restart_interval}"), Tuning { restart_interval, ..own });
     }
     for format_version in [5, 6, 7] {
@@ -202,7 +203,8 @@ pub(crate) fn run() -> Outcome<()> {
     let values = values();
     compressed(&values)?;
     let Costs(own) = measure(&values, Tuning::default())?;
-    for (name, tuning) in variants() {
+    let picked = std::env::var("KEYVIZ_BENCH_SETTINGS").unwrap_or_default();
+    for (name, tuning) in variants().into_iter().filter(|(name, _)| name.contains(&picked)) {
         let Costs(costs) = measure(&values, tuning)?;
         for ((what, value), (_, own)) in costs.into_iter().zip(&own) {
             report::line(&format!("settings: {name}: {what}"), value, "", *own);

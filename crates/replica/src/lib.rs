@@ -33,6 +33,7 @@ mod ingest;
 mod issuer;
 mod memory;
 mod moves;
+mod newest;
 mod numbers;
 mod persist;
 mod recorder;

@@ -9,6 +9,7 @@
 //! Proof: `state_machine_test.rs`, `rollup_test.rs`.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use keyviz_codec::rollup::SLOTS;
@@ -23,17 +24,15 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// The numbers of one group, read from the store at its first use.
+    /// The numbers of one group, read from the store at their first use.
     pub(crate) fn of(
         &mut self,
         view: &View<'_>,
         group: GroupId,
     ) -> Result<&Arc<Numbers>, StoreError> {
         match self.groups.entry(group) {
-            std::collections::hash_map::Entry::Occupied(held) => Ok(held.into_mut()),
-            std::collections::hash_map::Entry::Vacant(free) => {
-                Ok(free.insert(Arc::new(view.numbers(group)?)))
-            }
+            Entry::Occupied(held) => Ok(held.into_mut()),
+            Entry::Vacant(free) => Ok(free.insert(Arc::new(view.numbers(group)?))),
         }
     }
 

@@ -17,22 +17,40 @@ use keyviz_store::{Batch, Numbers, StoreError, View};
 
 use crate::bounds;
 use crate::memory::Delta;
+use crate::newest::{NewestHours, Stored};
 use crate::numbers::number;
 
-/// Puts a delta, merged into what is stored, into the batch. Returns the group's numbers after it.
+/// What the state machine knows before a delta.
+pub(crate) struct Before<'a> {
+    pub(crate) graph: &'a LineageGraph,
+    pub(crate) numbers: &'a Arc<Numbers>,
+    pub(crate) newest: &'a NewestHours,
+}
+
+/// What it knows after it.
+pub(crate) struct After {
+    pub(crate) numbers: Arc<Numbers>,
+    pub(crate) stored: Stored,
+}
+
+/// Puts a delta, merged into what is stored, into the batch.
 pub(crate) fn merge_delta(
     view: &View<'_>,
-    graph: &LineageGraph,
-    numbers: &Arc<Numbers>,
+    before: &Before<'_>,
     group: GroupId,
     delta: &Delta,
     batch: &mut Batch,
-) -> Result<Arc<Numbers>, StoreError> {
+) -> Result<After, StoreError> {
     let lineages = delta.blocks.keys().map(|&(lineage, _)| lineage);
-    let numbers = number(numbers, group, lineages, batch);
+    let numbers = number(before.numbers, group, lineages, batch);
+    let mut stored = Stored::new();
     let mut changed: BTreeMap<(u64, u32), Vec<Changed>> = BTreeMap::new();
     for (&(lineage, hour), blocks) in &delta.blocks {
-        let merged = merge_blocks(view, graph, group, (lineage, hour), blocks, batch)?;
+        let newest = before.newest.of(view, group, lineage)?;
+        let held = Held { view, graph: before.graph, group, lineage, newest };
+        let merged = held.merged(hour, blocks, batch)?;
+        let newest = stored.entry(lineage).or_insert(newest.unwrap_or(hour));
+        *newest = (*newest).max(hour);
         // invariant: `number` gave every lineage of the delta a number
         let Some(number) = numbers.get(lineage) else { continue };
         let chunk = changed.entry((hour, number / SLOTS as u32)).or_default();
@@ -56,36 +74,51 @@ pub(crate) fn merge_delta(
         merged.merge(index);
         batch.put(group, &key, merged.encode());
     }
-    Ok(numbers)
+    Ok(After { numbers, stored })
 }
 
-fn merge_blocks(
-    view: &View<'_>,
-    graph: &LineageGraph,
+/// One lineage in the store.
+struct Held<'a> {
+    view: &'a View<'a>,
+    graph: &'a LineageGraph,
     group: GroupId,
-    (lineage, hour): (LineageId, u64),
-    blocks: &HourBlocks,
-    batch: &mut Batch,
-) -> Result<HourBlocks, StoreError> {
-    let key = Key::Range { lineage, hour };
-    let read = view.block(group, lineage, hour);
-    let said = match &read {
-        Ok(Some(_)) => None,
-        Ok(None) => bounds::of_new_block(view, graph, group, lineage, hour)?,
-        // What it said is lost with it.
-        Err(_) => graph.get(lineage).map(|record| record.range.clone()),
-    };
-    let mut merged = match salvage(view, group, &key, read, batch)? {
-        Some(mut stored) => {
-            stored.merge(blocks);
-            stored
+    lineage: LineageId,
+    /// The newest hour that is stored of it.
+    newest: Option<u64>,
+}
+
+impl Held<'_> {
+    /// What is stored of an hour, with `blocks`.
+    fn merged(
+        &self,
+        hour: u64,
+        blocks: &HourBlocks,
+        batch: &mut Batch,
+    ) -> Result<HourBlocks, StoreError> {
+        let (view, group, lineage) = (self.view, self.group, self.lineage);
+        let is_new = self.newest.is_none_or(|newest| newest < hour);
+        let read = if is_new { Ok(None) } else { view.block(group, lineage, hour) };
+        let said = match &read {
+            Ok(Some(_)) => None,
+            Ok(None) => {
+                bounds::of_new_block(view, self.graph, group, (lineage, hour), self.newest)?
+            }
+            // What it said is lost with it.
+            Err(_) => self.graph.get(lineage).map(|record| record.range.clone()),
+        };
+        let key = Key::Range { lineage, hour };
+        let mut merged = match salvage(view, group, &key, read, batch)? {
+            Some(mut stored) => {
+                stored.merge(blocks);
+                stored
+            }
+            None => blocks.clone(),
+        };
+        if let Some(range) = said {
+            merged.set_bounds(range);
         }
-        None => blocks.clone(),
-    };
-    if let Some(range) = said {
-        merged.set_bounds(range);
+        Ok(merged)
     }
-    Ok(merged)
 }
 
 /// A lineage-hour whose block has changed: its slot, and its new entries.

@@ -27,16 +27,17 @@ use keyviz_lineage::{
 use keyviz_store::{Batch, Numbers, Store, StoreError, View};
 
 use crate::command::{Command, Outcome, ProposeError, Sweep};
+use crate::newest::NewestHours;
 use crate::numbers::Registry;
-use crate::persist::merge_delta;
+use crate::persist::{After, Before, merge_delta};
 
 /// Applies commands to the store and keeps the graph that they make.
 #[derive(Debug)]
 pub struct StateMachine {
     store: Arc<Store>,
     graph: RwLock<Arc<LineageGraph>>,
-    /// One command at a time.
-    applying: Mutex<()>,
+    /// One command at a time; whoever applies one knows what the store has.
+    applying: Mutex<NewestHours>,
     /// Which number each lineage has in the roll-ups.
     numbers: Mutex<Registry>,
     /// The end of the latest window that was recorded: where a lineage that closes late may reach.
@@ -53,7 +54,7 @@ enum GraphChange {
 impl StateMachine {
     /// A machine over a store whose lineage records are `graph`.
     pub fn new(store: Arc<Store>, graph: LineageGraph) -> Self {
-        let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::new(()));
+        let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::default());
         let (numbers, recorded_until_ms) = (Mutex::default(), AtomicU64::new(0));
         Self { store, graph, applying, numbers, recorded_until_ms }
     }
@@ -120,7 +121,7 @@ impl StateMachine {
         index: Option<u64>,
         command: &Command,
     ) -> Result<Outcome, ProposeError> {
-        let _one_at_a_time = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         // The view only merges: what has expired does not matter to it.
         let view = self.store.view(0);
         let mut applied = view.applied(group)?;
@@ -130,7 +131,7 @@ impl StateMachine {
             return Ok(outcome);
         }
         let mut batch = Batch::default();
-        let (mut changes, mut numbers) = (Vec::new(), None);
+        let (mut changes, mut after) = (Vec::new(), None);
         match command {
             Command::Transitions(transitions) => {
                 outcome.transitions =
@@ -139,8 +140,9 @@ impl StateMachine {
             Command::PersistColumns { delta } => {
                 if delta.last_wal > applied.wal_sequence {
                     put_members(group, &delta.members, &mut batch);
-                    let (graph, held) = (self.graph(), self.numbers(&view, group)?);
-                    numbers = Some(merge_delta(&view, &graph, &held, group, delta, &mut batch)?);
+                    let (graph, numbers) = (&*self.graph(), &self.numbers(&view, group)?);
+                    let before = Before { graph, numbers, newest: &newest };
+                    after = Some(merge_delta(&view, &before, group, delta, &mut batch)?);
                     applied.wal_sequence = delta.last_wal;
                 }
             }
@@ -158,9 +160,13 @@ impl StateMachine {
             outcome.index = index;
             put_applied(group, applied, &mut batch);
             self.store.commit(&batch)?;
-            if let Some(numbers) = numbers {
+            if let Some(After { numbers, stored }) = after {
                 let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
                 held.install(group, numbers);
+                newest.learn(group, stored);
+            }
+            if outcome.swept > 0 {
+                newest.forget(group);
             }
             self.install(changes);
         }

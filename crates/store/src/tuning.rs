@@ -53,15 +53,15 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            block_bytes: 4 << 10,
+            block_bytes: 16 << 10,
             restart_interval: 16,
             data_block_hash: false,
             format_version: 5,
-            filter: Filter::None,
+            filter: Filter::Bloom(10.0),
             optimize_filters_for_hits: false,
             cache_bytes: 32 << 20,
             cache_index_and_filter_blocks: false,
-            write_buffer_bytes: 8 << 20,
+            write_buffer_bytes: 32 << 20,
             background_jobs: 2,
             level_base_bytes: 256 << 20,
             universal: false,

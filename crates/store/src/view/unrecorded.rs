@@ -144,6 +144,22 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// The newest hour of which a block of a lineage is stored, whatever its age. Reads none.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn newest_block_hour(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut cursor = self.blocks_cursor(ReadOptions::default(), group);
+        cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
+        let found = block_at(&cursor, lineage);
+        checked(&cursor, group)?;
+        Ok(found)
+    }
+
     /// Whether any block of a lineage is stored in these hours, whatever its age. Reads none.
     ///
     /// # Errors
