@@ -194,7 +194,11 @@ fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, target).unwrap()) }
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, target).unwrap();
+        }
     }
 }
 
@@ -217,7 +221,7 @@ fn a_flipped_bit_in_any_region_of_any_file_is_found() {
     let mut rng = Rng::new(seed());
     let (mut served, mut refused, mut whole) = (0, 0, 0);
     for (part, samples) in
-        [(".sst", 24), (".log", 4), ("MANIFEST", 4), ("OPTIONS", 2), ("CURRENT", 3)]
+        [(".sst", 12), (".log", 4), ("MANIFEST", 4), ("OPTIONS", 2), ("CURRENT", 3)]
     {
         for file in healthy.files(part) {
             let length = fs::metadata(healthy.data_dir.join(&file)).unwrap().len();
@@ -283,8 +287,9 @@ fn a_file_that_is_missing_or_cut_is_named_and_left_alone() {
 fn what_is_written_over_a_damaged_block_does_not_hide_that_it_was() {
     let healthy = Healthy::make();
     let mut rng = Rng::new(seed());
-    let file = healthy.files(".sst").swap_remove(0);
-    let length = fs::metadata(healthy.data_dir.join(&file)).unwrap().len();
+    let bytes = |file: &PathBuf| fs::metadata(healthy.data_dir.join(file)).unwrap().len();
+    let file = healthy.files(".sst").into_iter().max_by_key(bytes).unwrap();
+    let length = bytes(&file);
     for round in 0.. {
         assert!(round < 50, "no flip hit a block");
         let (_keep, spec) = healthy.copy();

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use keyviz_codec::Key;
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options, ReadOptions};
 
 use crate::damage::Damage;
 use crate::migrate::{self, Step, WatchUpgrade};
@@ -192,12 +192,21 @@ fn schema_of(path: &Path) -> Result<Option<u64>, StoreError> {
     let open = |source| StoreError::Open { path: path.to_owned(), source };
     let families = DB::list_cf(&base_options(), path).map_err(open)?;
     if !families.iter().any(|family| family == FAMILY) {
-        let found = format!("a RocksDB without the column family {FAMILY:?}");
+        let found = format!(
+            "a RocksDB without the column family {FAMILY}, or one whose MANIFEST is damaged: then restore a backup"
+        );
         return Err(StoreError::Foreign { path: path.to_owned(), found });
     }
     let db = DB::open_cf_for_read_only(&base_options(), path, &families, false).map_err(open)?;
     let Some(family) = db.cf_handle(FAMILY) else { return Ok(None) };
-    let stored = db.get_cf(family, Key::Schema.encode(NODE_GROUP)).map_err(open)?;
+    let key = Key::Schema.encode(NODE_GROUP);
+    let stored = db.get_cf(family, &key).or_else(|error| {
+        // A corrupt block does not keep the node from starting; the value has a checksum of its own.
+        let mut trusting = ReadOptions::default();
+        trusting.set_verify_checksums(false);
+        db.get_cf_opt(family, &key, &trusting).map_err(|_| error)
+    });
+    let stored = stored.map_err(open)?;
     let decoded = stored.map(|stored| u64::decode(&stored)).transpose();
     decoded.map_err(|source| {
         let key = Key::Schema.to_string();
