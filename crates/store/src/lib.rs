@@ -9,18 +9,26 @@
 //! Only this crate names RocksDB.
 //! Proof: `store_test.rs`, `retention_test.rs`.
 
+pub mod backup;
 pub mod batch;
+pub mod check;
 pub mod data_dir;
 mod dump;
 mod error;
+pub mod finding;
+pub mod offline;
 pub mod open;
 mod retained;
 pub mod retention;
+pub mod stats;
 pub mod view;
 
 pub use batch::Batch;
+pub use check::{CheckProgress, CheckReport, check};
 pub use data_dir::DataDir;
 pub use error::StoreError;
+pub use finding::{Finding, Findings, Severity};
+pub use offline::OfflineStore;
 pub use open::{Store, StoreOptions};
 pub use view::{History, Unrecorded, View, visit_series};
 

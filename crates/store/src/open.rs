@@ -20,7 +20,7 @@ use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Optio
 use crate::retention::Retention;
 use crate::{Batch, StoreError};
 
-const FAMILY: &str = "keyviz";
+pub(crate) const FAMILY: &str = "keyviz";
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ fn family_options() -> Options {
     options
 }
 
-fn base_options() -> Options {
+pub(crate) fn base_options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_keep_log_file_num(10);
