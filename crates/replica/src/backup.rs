@@ -97,7 +97,7 @@ pub fn files(segments: Vec<HeldSegment>) -> Vec<WalFile> {
         .into_iter()
         .map(|segment| WalFile {
             name: segment.name().to_owned(),
-            bytes: segment.bytes(),
+            bytes: segment.file_bytes(),
             reader: Box::new(segment),
         })
         .collect()

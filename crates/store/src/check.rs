@@ -204,21 +204,14 @@ impl Checker<'_> {
                     self.hours.block(group, *lineage, *hour, &blocks, findings);
                 }
             }
-            Key::Rollup { tier, .. } => {
-                // Seam: what a roll-up says against the blocks that were just read.
-                let chunk = Chunk::decode(value)?;
-                if chunk.tier() != *tier {
-                    let (what, field) = ("roll-up", "another tier than its key");
-                    return Err(CodecError::Invalid { what, field });
-                }
-            }
+            // Seam: what a roll-up says against the blocks of its lineages, which were just read.
+            Key::Rollup { .. } => decodes(key, value)?,
             Key::Coverage { hour } => self.hours.coverage(*hour, &Coverage::decode(value)?),
             Key::Index { hour } => self.hours.index(*hour, &BucketIndex::decode(value)?),
             Key::Lineage { lineage } => {
                 let record = lineage_record::decode(value)?;
                 self.lineages.record(group, *lineage, &record, findings);
             }
-            Key::Event { .. } => drop(LeaderEvent::decode(value)?),
             Key::Damaged { .. } => {
                 self.report.set_aside += 1;
                 findings.add(
@@ -229,10 +222,7 @@ impl Checker<'_> {
                     "nothing needs them any more; they are kept for whoever looks into the damage",
                 );
             }
-            Key::Applied => drop(Applied::decode(value)?),
-            Key::Member { .. } => drop(Member::decode(value)?),
-            Key::Boot { .. } => drop(BootMark::decode(value)?),
-            Key::Swept | Key::Schema | Key::Hlc => drop(u64::decode(value)?),
+            _ => decodes(key, value)?,
         }
         Ok(())
     }
@@ -263,6 +253,29 @@ impl Checker<'_> {
         (self.progress)(&CheckProgress { keys, bytes, what: "the end".to_owned() });
         self.report
     }
+}
+
+/// Whether a value is what its key says: version, checksum and the whole layout.
+pub(crate) fn decodes(key: &Key, value: &[u8]) -> Result<(), CodecError> {
+    match key {
+        Key::Range { .. } => drop(HourBlocks::decode(value)?),
+        Key::Rollup { tier, .. } => {
+            if Chunk::decode(value)?.tier() != *tier {
+                let (what, field) = ("roll-up", "another tier than its key");
+                return Err(CodecError::Invalid { what, field });
+            }
+        }
+        Key::Coverage { .. } => drop(Coverage::decode(value)?),
+        Key::Index { .. } => drop(BucketIndex::decode(value)?),
+        Key::Lineage { .. } => drop(lineage_record::decode(value)?),
+        Key::Event { .. } => drop(LeaderEvent::decode(value)?),
+        Key::Damaged { .. } => {}
+        Key::Applied => drop(Applied::decode(value)?),
+        Key::Member { .. } => drop(Member::decode(value)?),
+        Key::Boot { .. } => drop(BootMark::decode(value)?),
+        Key::Swept | Key::Schema | Key::Hlc => drop(u64::decode(value)?),
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -72,6 +72,15 @@ impl DataDir {
         Ok(held)
     }
 
+    /// Takes the lock of a folder that is there, for changing what it holds.
+    ///
+    /// # Errors
+    /// As [`DataDir::lock_for_reading`].
+    pub fn lock_existing(path: &Path) -> Result<Self, StoreError> {
+        drop(Self::lock_for_reading(path)?);
+        Self::lock(path)
+    }
+
     fn take(path: &Path, lock: Option<File>) -> Result<Self, StoreError> {
         let path = path.to_owned();
         match lock.as_ref().map_or(Ok(()), File::try_lock) {

@@ -12,12 +12,14 @@
 pub mod backup;
 pub mod batch;
 pub mod check;
+pub mod compact;
 pub mod data_dir;
 mod dump;
 mod error;
 pub mod finding;
 pub mod offline;
 pub mod open;
+pub mod repair;
 mod retained;
 pub mod retention;
 pub mod stats;

@@ -181,4 +181,4 @@ fn plus_bit(number: &[u8], bit: usize) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 #[path = "offline_test.rs"]
-mod offline_test;
+pub(crate) mod offline_test;

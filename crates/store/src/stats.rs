@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 
 use keyviz_codec::{HourBlocks, Key};
 use keyviz_lineage::GroupId;
+use rocksdb::LiveFile;
 
 use crate::StoreError;
 use crate::offline::{OfflineStore, Unreadable, Walker};
+use crate::open::FAMILY;
 
 /// Keys, and the bytes of them and of their values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,19 +85,20 @@ pub fn stats(
     let mut counter = Counter { stats: Stats { schema, ..Stats::default() }, progress };
     store.walk(&mut counter);
     let mut stats = counter.stats;
-    stats.levels = levels(store)?;
+    stats.levels = levels(store.files()?);
     Ok(stats)
 }
 
-pub(crate) fn levels(store: &OfflineStore) -> Result<BTreeMap<i32, Level>, StoreError> {
+/// Files of the store's family, by level.
+pub(crate) fn levels(files: Vec<LiveFile>) -> BTreeMap<i32, Level> {
     let mut levels: BTreeMap<i32, Level> = BTreeMap::new();
-    for file in store.files()? {
+    for file in files.into_iter().filter(|file| file.column_family_name == FAMILY) {
         let level = levels.entry(file.level).or_default();
         level.files += 1;
         level.bytes += file.size as u64;
         level.entries += file.num_entries;
     }
-    Ok(levels)
+    levels
 }
 
 struct Counter<'a> {

@@ -33,7 +33,7 @@ impl HeldSegment {
     }
 
     /// How many bytes it had when it was taken hold of, and how many will be read.
-    pub fn bytes(&self) -> u64 {
+    pub fn file_bytes(&self) -> u64 {
         self.bytes
     }
 }

@@ -34,7 +34,7 @@ fn what_is_held_is_read_in_full_whatever_happens_to_the_log() {
     for segment in &mut held {
         let mut bytes = Vec::new();
         segment.read_to_end(&mut bytes).unwrap();
-        assert_eq!(bytes.len() as u64, segment.bytes());
+        assert_eq!(bytes.len() as u64, segment.file_bytes());
         at = (at..before.len()).find(|&at| before[at] == bytes).expect("a segment as it was") + 1;
     }
     assert!(hold_segments(&RealFs, &folder.path().join("none")).unwrap().is_empty());
