@@ -52,6 +52,7 @@ fn backups_share_what_did_not_change_and_each_comes_back_as_it_was() {
         sizes.push(size(&to));
         dumps.push(dump(&store));
     }
+    for (path, bytes) in files(&to) { eprintln!("{} {}", path.display(), bytes.len()); }
     assert!(sizes[2] - sizes[1] < 20_000, "the third added nothing but metadata: {sizes:?}");
     assert!(sizes[1] < sizes[0] * 5 / 2, "{sizes:?}");
     let backups = Backups::open_for_reading(&to).unwrap();
@@ -95,11 +96,12 @@ fn a_backup_that_was_killed_is_not_listed_and_the_next_one_cleans_up() {
     // As if it had been killed while RocksDB's files were copied.
     fs::create_dir_all(to.join("incoming/wal")).unwrap();
     fs::write(to.join("incoming/wal/wal-1.log"), b"half").unwrap();
-    fs::create_dir_all(to.join("db/private/3.tmp")).unwrap();
+    fs::create_dir_all(to.join("db/private/3")).unwrap();
+    fs::write(to.join("db/private/3/MANIFEST-000999"), b"half").unwrap();
     fs::write(to.join("db/shared_checksum/000999_s1_5.sst.tmp"), b"half").unwrap();
     assert_eq!(ids(), [1, 2]);
     assert_eq!(take().unwrap().id, 3);
-    assert!(!to.join("db/private/3.tmp").exists());
+    assert!(!to.join("db/private/3/MANIFEST-000999").exists());
     assert!(!to.join("db/shared_checksum/000999_s1_5.sst.tmp").exists());
     restore(&Backups::open_for_reading(&to).unwrap(), None, &folder.path().join("back")).unwrap();
 }

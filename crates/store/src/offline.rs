@@ -120,8 +120,9 @@ impl OfflineStore {
     /// does not tell where a bad block ends, so targets are tried: ever farther until one can be
     /// reached, then back to the nearest.
     fn first_readable_after(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let mut cursor = self.cursor();
-        let mut reached = |target: &[u8]| {
+        // A cursor for each: one that has met damage does not tell it again everywhere.
+        let reached = |target: &[u8]| {
+            let mut cursor = self.cursor();
             cursor.seek(target);
             let is_behind = cursor.key().is_none_or(|found| found > key);
             (cursor.status().is_ok() && is_behind).then(|| cursor.key().map(<[u8]>::to_vec))
