@@ -3,39 +3,52 @@
 //! Machines are noisy, so every figure is set against a baseline that runs in turns with it in the
 //! same process; the ratio is what counts. Nothing here is a test.
 //!
-//! `keyviz-bench` runs the quick ones; `keyviz-bench lineage-growth [days]` takes minutes.
+//! `keyviz-bench` runs all of them, minutes each for the stores that are filled; `keyviz-bench NAME...`
+//! some. `query` runs by name only: it asks a store that it keeps in the folder `KEYVIZ_BENCH_STORE`.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod codec;
 mod codec_entropy;
+mod fill;
+mod filled;
 mod lineage_growth;
+mod machine;
 mod observe;
 mod plan;
+mod questions;
 mod report;
+mod settings;
 mod store;
 mod wal;
+mod workload;
 
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
+
+/// What can be named, and whether it runs when nothing is.
+const BENCHES: [(&str, Run, bool); 11] = [
+    ("observe", observe::run, true),
+    ("codec", codec::run, true),
+    ("codec-entropy", codec_entropy::run, true),
+    ("store", store::run, true),
+    ("wal", wal::run, true),
+    ("plan", plan::run, true),
+    ("week", questions::run, true),
+    ("sparse-week", fill::run_sparse, true),
+    ("query", questions::run_on_kept, false),
+    ("settings", settings::run, false),
+    ("lineage-growth", || lineage_growth::run(None), true),
+];
 
 /// `keyviz-bench [NAME...]` runs the benches named, or all.
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let named: Vec<String> = std::env::args().skip(1).collect();
-    let benches: [(&str, Run); 7] = [
-        ("observe", observe::run),
-        ("codec", codec::run),
-        ("codec-entropy", codec_entropy::run),
-        ("store", store::run),
-        ("wal", wal::run),
-        ("plan", plan::run),
-        ("lineage-growth", || lineage_growth::run(None)),
-    ];
-    if let Some(unknown) = named.iter().find(|name| benches.iter().all(|(known, _)| known != name))
-    {
-        let known: Vec<&str> = benches.iter().map(|(name, _)| *name).collect();
-        return Err(format!("no bench is called {unknown}; there are {}", known.join(", ")).into());
+    let known = |name: &String| BENCHES.iter().any(|(known, ..)| known == name);
+    if let Some(unknown) = named.iter().find(|name| !known(name)) {
+        let names: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
+        return Err(format!("no bench is called {unknown}; there are {}", names.join(", ")).into());
     }
-    for (name, run) in benches {
-        if named.is_empty() || named.iter().any(|asked| asked == name) {
+    for (name, run, always) in BENCHES {
+        if named.is_empty() && always || named.iter().any(|asked| asked == name) {
             run()?;
         }
     }

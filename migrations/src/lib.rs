@@ -22,6 +22,10 @@ pub const MANIFESTS: &[Manifest] = &[
         version: 2,
         summary: "range blocks v3 (those of v1 and v2 are read, and become v3 when they are written again)",
     },
+    Manifest {
+        version: 3,
+        summary: "lineage numbers v1 and roll-ups v1, hourly and of five minutes (computed from the stored blocks)",
+    },
 ];
 
 /// The version that this build writes.

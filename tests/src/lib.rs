@@ -9,6 +9,7 @@
 //! | [`ledger`] | what a host says it counted |
 //! | [`matrix`] | what a node says it recorded, and the comparison of the two |
 //! | [`columns`] | columns posted by hand |
+//! | [`golden`] | a history that every version can be given, and what was answered about it |
 //! | [`rng`] | reproducible randomness |
 //!
 //! Responsible for: talking to the binaries as strangers do, over their sockets and files.
@@ -19,6 +20,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 pub mod columns;
+pub mod golden;
 pub mod http;
 pub mod ledger;
 pub mod matrix;

@@ -22,6 +22,11 @@ pub struct Cell {
 /// Merges one window's contributions. Each `(node, group, term)` appears once.
 pub fn merge(parts: &[(&Contributor, &CellEntry)]) -> Cell {
     let mut cell = Cell::default();
+    if let [(_, entry)] = parts {
+        Series::ALL.iter().for_each(|&series| add(&mut cell, series, entry.counts.get(series)));
+        cell.flags = cell.flags.or(entry.flags);
+        return cell;
+    }
     for (_, entry) in parts {
         cell.flags = cell.flags.or(entry.flags);
         for series in [Series::Reads, Series::ReadBytes] {

@@ -5,7 +5,8 @@
 //! | logical key | value | use |
 //! |---|---|---|
 //! | `!admin\|keyviz\|range\|<lineage: 16>\|<hour: u64 BE>` | [`crate::HourBlocks`] | the finest columns of one lineage for one Unix hour |
-//! | `!admin\|keyviz\|rollup\|<tier: u8>\|<series: u8>\|<hour: u64 BE>\|<chunk: u32 BE>` | [`crate::rollup::Chunk`] | sum and max of one series and hour, of the 64 lineages whose numbers within the group begin at 64 x chunk; tier = windows an hour (1, 12), series = 0 reads, 1 writes, 2 read bytes, 3 write bytes |
+//! | `!admin\|keyviz\|rollup\|<tier: u8>\|<series: u8>\|<hour: u64 BE>\|<chunk: u32 BE>` | [`crate::rollup::Chunk`] | sum and max of one series and hour, of the 256 lineages whose numbers within the group begin at 256 x chunk; tier = windows an hour (1, 12), series = 0 reads, 1 writes, 2 read bytes, 3 write bytes |
+//! | `!admin\|keyviz\|numbers\|<chunk: u32 BE>` | [`crate::numbers`] | the lineages (and virtual buckets) of such a chunk, slot by slot |
 //! | `!admin\|keyviz\|coverage\|<hour: u64 BE>` | [`crate::Coverage`] | which source recorded which window of the hour, for one group |
 //! | `!admin\|keyviz\|index\|<hour: u64 BE>` | [`crate::BucketIndex`] | the virtual buckets of the hour, in the group of each one's first member; their cells are under `range\|<bucket id>\|<hour>` |
 //! | `!admin\|keyviz\|lineage\|<lineage: 16>` | [`crate::lineage_record`] | one range from its birth to its end |
@@ -16,6 +17,7 @@
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
+//! | `!admin\|keyviz\|meta\|upgrade` | [`crate::marks::Upgrade`] | group 0: how far an upgrade has come; there only while one is underway |
 //! | `!admin\|keyviz\|meta\|hlc` | u64 | group 0: no HLC above this was issued |
 
 use std::fmt;
@@ -27,6 +29,7 @@ use crate::rollup::Tier;
 
 const RANGE: &[u8] = b"!admin|keyviz|range|";
 const ROLLUP: &[u8] = b"!admin|keyviz|rollup|";
+const NUMBERS: &[u8] = b"!admin|keyviz|numbers|";
 const COVERAGE: &[u8] = b"!admin|keyviz|coverage|";
 const INDEX: &[u8] = b"!admin|keyviz|index|";
 const LINEAGE: &[u8] = b"!admin|keyviz|lineage|";
@@ -39,12 +42,22 @@ const BOOT: &[u8] = b"boot|";
 /// The group whose keys are the node's own: reserved, so no host can name it.
 pub const NODE_GROUP: GroupId = 0;
 
+/// Which period a key is kept for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Period {
+    /// That of the finest columns: blocks and five-minute roll-ups.
+    Fine,
+    /// The longest of any tier: hourly roll-ups, and what tells what an old picture shows.
+    Longest,
+}
+
 /// A logical key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)] // drawn in the module header
 pub enum Key {
     Range { lineage: LineageId, hour: u64 },
     Rollup { tier: Tier, series: Series, hour: u64, chunk: u32 },
+    Numbers { chunk: u32 },
     Coverage { hour: u64 },
     Index { hour: u64 },
     Lineage { lineage: LineageId },
@@ -55,6 +68,7 @@ pub enum Key {
     Member { node: String },
     Boot { boot: Uuid, node: String },
     Schema,
+    Upgrade,
     Hlc,
 }
 
@@ -71,6 +85,10 @@ impl Key {
                 key.extend_from_slice(&rollup_prefix(*tier, *series));
                 key.extend_from_slice(&hour.to_be_bytes());
                 key.push(b'|');
+                key.extend_from_slice(&chunk.to_be_bytes());
+            }
+            Self::Numbers { chunk } => {
+                key.extend_from_slice(NUMBERS);
                 key.extend_from_slice(&chunk.to_be_bytes());
             }
             Self::Coverage { hour } => {
@@ -101,6 +119,7 @@ impl Key {
                 key.extend_from_slice(&[META, BOOT, boot.as_bytes(), node.as_bytes()].concat());
             }
             Self::Schema => key.extend_from_slice(&[META, b"schema"].concat()),
+            Self::Upgrade => key.extend_from_slice(&[META, b"upgrade"].concat()),
             Self::Hlc => key.extend_from_slice(&[META, b"hlc"].concat()),
         }
         key
@@ -118,6 +137,8 @@ impl Key {
             Self::Range { lineage: uuid(lineage)?, hour: number(rest.strip_prefix(b"|")?)? }
         } else if let Some(rest) = logical.strip_prefix(ROLLUP) {
             parse_rollup(rest)?
+        } else if let Some(rest) = logical.strip_prefix(NUMBERS) {
+            Self::Numbers { chunk: u32::from_be_bytes(rest.try_into().ok()?) }
         } else if let Some(rest) = logical.strip_prefix(COVERAGE) {
             Self::Coverage { hour: number(rest)? }
         } else if let Some(rest) = logical.strip_prefix(INDEX) {
@@ -140,6 +161,7 @@ impl Key {
                     b"applied" => Self::Applied,
                     b"swept" => Self::Swept,
                     b"schema" => Self::Schema,
+                    b"upgrade" => Self::Upgrade,
                     b"hlc" => Self::Hlc,
                     _ => return None,
                 }
@@ -153,14 +175,35 @@ impl Key {
         Self::Damaged { logical: self.encode(NODE_GROUP)[8..].to_vec() }
     }
 
+    /// Of [`Key::quarantine`], however often: the key whose bytes were set aside here.
+    pub fn set_aside(&self) -> Option<Self> {
+        let Self::Damaged { logical } = self else { return None };
+        let mut inner = logical.as_slice();
+        while let Some(rest) = inner.strip_prefix(DAMAGED) {
+            inner = rest;
+        }
+        Self::parse(&[&NODE_GROUP.to_be_bytes(), inner].concat()).map(|(_, key)| key)
+    }
+
     /// The Unix hour that retention judges this key by; `None` for keys that do not expire by hour.
     pub fn expiry_hour(&self) -> Option<u64> {
+        self.expiry().map(|(_, hour)| hour)
+    }
+
+    /// Which period retention judges this key by, and its Unix hour; `None` for keys that do not
+    /// expire by hour. What was set aside as damaged goes when its own key would have.
+    pub fn expiry(&self) -> Option<(Period, u64)> {
         match self {
-            Self::Range { hour, .. }
-            | Self::Rollup { hour, .. }
+            Self::Range { hour, .. } | Self::Rollup { tier: Tier::FiveMinutes, hour, .. } => {
+                Some((Period::Fine, *hour))
+            }
+            Self::Rollup { tier: Tier::Hour, hour, .. }
             | Self::Coverage { hour }
-            | Self::Index { hour } => Some(*hour),
-            Self::Event { hlc } => Some(keyviz_lineage::unix_hour(hlc.unix_ms())),
+            | Self::Index { hour } => Some((Period::Longest, *hour)),
+            Self::Event { hlc } => {
+                Some((Period::Longest, keyviz_lineage::unix_hour(hlc.unix_ms())))
+            }
+            Self::Damaged { .. } => self.set_aside()?.expiry(),
             _ => None,
         }
     }
@@ -190,8 +233,8 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, EVENT, GroupId, LINEAGE, MEMBER, META, RANGE, ROLLUP, Tier, range_prefix,
-        rollup_prefix,
+        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier,
+        range_prefix, rollup_prefix,
     };
 
     fn within(group: GroupId, parts: &[&[u8]]) -> Vec<u8> {
@@ -220,6 +263,11 @@ pub mod prefix {
         within(group, &[&rollup_prefix(tier, series)])
     }
 
+    /// The lineage numbers of the group.
+    pub fn numbers(group: GroupId) -> Vec<u8> {
+        within(group, &[NUMBERS])
+    }
+
     /// The first key behind every key that begins with one of these prefixes.
     pub fn end(mut prefix: Vec<u8>) -> Vec<u8> {
         // Every prefix of the catalogue ends in '|', which has a successor.
@@ -237,6 +285,11 @@ pub mod prefix {
     /// Every expected source of the group.
     pub fn member(group: GroupId) -> Vec<u8> {
         within(group, &[META, MEMBER])
+    }
+
+    /// Everything of the group that was set aside.
+    pub fn damaged(group: GroupId) -> Vec<u8> {
+        within(group, &[DAMAGED])
     }
 
     /// Every event of the group.
@@ -258,6 +311,7 @@ impl fmt::Display for Key {
                 let (tier, series) = (tier.name(), series.name());
                 write!(f, "!admin|keyviz|rollup|{tier}|{series}|{hour}|{chunk}")
             }
+            Self::Numbers { chunk } => write!(f, "!admin|keyviz|numbers|{chunk}"),
             Self::Coverage { hour } => write!(f, "!admin|keyviz|coverage|{hour}"),
             Self::Index { hour } => write!(f, "!admin|keyviz|index|{hour}"),
             Self::Lineage { lineage } => write!(f, "!admin|keyviz|lineage|{lineage}"),
@@ -270,6 +324,7 @@ impl fmt::Display for Key {
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
             Self::Schema => write!(f, "!admin|keyviz|meta|schema"),
+            Self::Upgrade => write!(f, "!admin|keyviz|meta|upgrade"),
             Self::Hlc => write!(f, "!admin|keyviz|meta|hlc"),
         }
     }

@@ -6,6 +6,7 @@
 //! Member       n spans | for each: from ms | 0, or 1 + left ms
 //! BootMark     last sequence | last window's end ms | touched ms | n digests | digests, u64 little-endian, oldest first
 //! LeaderEvent  node: length, UTF-8 | term
+//! Upgrade      from version | to version | position: length, bytes
 //! number       varint
 //! ```
 
@@ -116,6 +117,17 @@ pub struct LeaderEvent {
     pub term: u64,
 }
 
+/// How far the upgrade of a folder to another schema version has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The version that the folder had when it began.
+    pub from: u64,
+    /// The version that the step in work leads to.
+    pub to: u64,
+    /// Where that step goes on, in its own words; empty = at its beginning.
+    pub position: Vec<u8>,
+}
+
 /// A mark that can be stored.
 pub trait Mark: Sized {
     /// Its name in errors.
@@ -216,6 +228,21 @@ impl Mark for LeaderEvent {
 
     fn read(input: &mut Source<'_, '_>) -> Result<Self, CodecError> {
         Ok(Self { node: input.0.text()?.to_owned(), term: input.0.uint()? })
+    }
+}
+
+impl Mark for Upgrade {
+    const WHAT: &'static str = "upgrade mark";
+
+    fn write(&self, out: &mut Sink<'_>) {
+        out.0.uint(self.from);
+        out.0.uint(self.to);
+        out.0.prefixed(&self.position);
+    }
+
+    fn read(input: &mut Source<'_, '_>) -> Result<Self, CodecError> {
+        let (from, to) = (input.0.uint()?, input.0.uint()?);
+        Ok(Self { from, to, position: input.0.prefixed()?.to_vec() })
     }
 }
 

@@ -21,6 +21,7 @@ fn marks_come_back_and_damage_is_an_error() {
         digests: [1, 2, u64::MAX].into(),
     });
     check(&LeaderEvent { node: "n1".into(), term: 4 });
+    check(&Upgrade { from: 1, to: 3, position: b"\0x".to_vec() });
     check(&77u64);
 }
 

@@ -1,4 +1,4 @@
-//! Roll-ups: sum and largest finest cell of one series, of 64 lineages side by side, for one hour (one
+//! Roll-ups: sum and largest finest cell of one series, of 256 lineages side by side, for one hour (one
 //! window, or twelve of five minutes).
 //!
 //! Value under `rollup|<tier>|<series>|<hour>|<chunk>`, inside [`crate::envelope`], version 1. A lineage
@@ -7,7 +7,7 @@
 //! ```text
 //! windows: 1 or 12                                                                      byte
 //! shape: form of the slots in bits 0..1 | 2: flags | 3: uneven slots                    byte
-//! slots:   as `codec::presence`, 64 places: which have an entry
+//! slots:   as `codec::presence`, 256 places: which have an entry
 //! uneven:  with bit 3: form (byte), then as `codec::presence`, which of those are uneven
 //! flags:   with bit 2: as `codec::presence`, window by window, all even slots of each
 //! divisor: varint
@@ -32,14 +32,14 @@ use keyviz_lineage::{Flags, Series, Step};
 use crate::bits::{self, BitWriter};
 use crate::column::{self, Column, Fold, Kind, Room};
 use crate::varint::{Reader, Writer};
-use crate::{CodecError, HourBlocks, envelope, presence};
+use crate::{Cell, CodecError, HourBlocks, cell, envelope, presence};
 
 const VERSION: u8 = 1;
 const WHAT: &str = "roll-up";
 const FLAGGED: u8 = 1 << 2;
 const WITH_UNEVEN: u8 = 1 << 3;
 /// How many lineages share a value.
-pub const SLOTS: usize = 64;
+pub const SLOTS: usize = 256;
 /// The most windows that a tier has an hour.
 pub const MAX_WINDOWS: usize = 12;
 /// How many cells a window may be tried to have.
@@ -92,6 +92,28 @@ impl Tier {
     }
 }
 
+/// Some of the slots of a chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slots([u64; SLOTS / 64]);
+
+impl Slots {
+    fn of(places: &[u16]) -> Self {
+        let mut slots = Self::default();
+        places.iter().for_each(|&slot| slots.0[usize::from(slot) / 64] |= 1 << (slot % 64));
+        slots
+    }
+
+    /// Whether a slot (below [`SLOTS`]) is one of them.
+    pub fn contains(&self, slot: usize) -> bool {
+        self.0[slot / 64] >> (slot % 64) & 1 == 1
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One window of one lineage and series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -101,6 +123,18 @@ pub struct Summary {
     pub max: u64,
     /// The flags of all of them.
     pub flags: Flags,
+}
+
+impl Summary {
+    /// Takes in one more cell.
+    pub fn add(&mut self, value: u64, flags: Flags) {
+        self.sum = self.sum.saturating_add(value);
+        self.max = self.max.max(value);
+        self.flags = self.flags.or(flags);
+        if self.sum == u64::MAX {
+            self.flags = self.flags.or(Flags::SATURATED);
+        }
+    }
 }
 
 /// What a chunk says of one lineage.
@@ -118,16 +152,18 @@ pub fn of(hour: &HourBlocks, tier: Tier) -> [Entry; 4] {
     let mut windows = [[Summary::default(); MAX_WINDOWS]; 4];
     for block in hour.blocks() {
         let Some(window_of) = tier.window_of(block.step()) else { return [Entry::Uneven; 4] };
-        for (index, cell) in block.cells() {
+        let mut add = |index: u16, cell: Cell| {
             for (series, windows) in Series::ALL.into_iter().zip(&mut windows) {
-                let (held, value) = (&mut windows[window_of(index)], cell.counts.get(series));
-                held.sum = held.sum.saturating_add(value);
-                held.max = held.max.max(value);
-                held.flags = held.flags.or(cell.flags);
-                if held.sum == u64::MAX {
-                    held.flags = held.flags.or(Flags::SATURATED);
-                }
+                windows[window_of(index)].add(cell.counts.get(series), cell.flags);
             }
+        };
+        let mut contributors = block.contributors();
+        match (contributors.next(), contributors.next()) {
+            // One contributor, which is the rule: its cells are the merged ones.
+            (Some((who, cells)), None) => {
+                cells.iter().for_each(|entry| add(entry.index, cell::merge(&[(who, entry)])));
+            }
+            _ => block.cells().into_iter().for_each(|(index, cell)| add(index, cell)),
         }
     }
     windows.map(Entry::Even)
@@ -234,13 +270,13 @@ impl Chunk {
         columns.read(value)?;
         let mut chunk = Self::new(columns.tier());
         for slot in 0..SLOTS {
-            let entry = if columns.uneven >> slot & 1 == 1 {
+            let entry = if columns.uneven.contains(slot) {
                 Entry::Uneven
             } else {
                 let summary = |window: usize| columns.get(window, slot);
                 Entry::Even(std::array::from_fn(summary))
             };
-            chunk.set(slot, (columns.taken >> slot & 1 == 1).then_some(entry));
+            chunk.set(slot, columns.taken.contains(slot).then_some(entry));
         }
         Ok(chunk)
     }
@@ -296,15 +332,15 @@ fn best_divisor(even: &[&[Summary; MAX_WINDOWS]], windows: usize) -> u64 {
 
 /// A decoded chunk, column by column, in buffers that the next one uses again.
 ///
-/// Every slice is `windows x 64` long: slot `s` of window `w` is at `w x 64 + s`. Slots without an (even)
+/// Every slice is `windows x SLOTS` long: slot `s` of window `w` is at `w x SLOTS + s`. Slots without an (even)
 /// entry hold zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
     tier: Option<Tier>,
-    /// A bit for each slot that has an entry.
-    pub taken: u64,
-    /// A bit for each slot whose entry is [`Entry::Uneven`].
-    pub uneven: u64,
+    /// The slots that have an entry.
+    pub taken: Slots,
+    /// The slots whose entry is [`Entry::Uneven`].
+    pub uneven: Slots,
     /// Sums.
     pub sums: Vec<u64>,
     /// Largest finest cells; empty after [`Columns::read_sums`].
@@ -397,8 +433,7 @@ impl Columns {
     fn read_slots(&mut self, shape: u8, input: &mut Reader<'_>) -> Result<(), CodecError> {
         self.places.clear();
         presence::read(shape, SLOTS, input, &mut self.places)?;
-        let bits = |places: &[u16]| places.iter().fold(0u64, |bits, place| bits | 1 << place);
-        (self.taken, self.uneven) = (bits(&self.places), 0);
+        (self.taken, self.uneven) = (Slots::of(&self.places), Slots::default());
         if shape & WITH_UNEVEN != 0 {
             let [form] = input.array()?;
             let mut uneven = Vec::new();
@@ -406,11 +441,10 @@ impl Columns {
             if form & !presence::FORM_MASK != 0 || uneven.is_empty() {
                 return Err(input.invalid("uneven slots that are none"));
             }
-            for at in uneven {
-                self.uneven |= 1 << self.places[usize::from(at)];
-            }
+            uneven.iter_mut().for_each(|at| *at = self.places[usize::from(*at)]);
+            self.uneven = Slots::of(&uneven);
             let odd = self.uneven;
-            self.places.retain(|slot| odd >> slot & 1 == 0);
+            self.places.retain(|&slot| !odd.contains(usize::from(slot)));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ mod checks;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member, Upgrade};
 use keyviz_codec::rollup::{self, Chunk, Entry, Tier};
 use keyviz_codec::{
     BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover, column_record,
@@ -271,6 +271,7 @@ fn keys() -> Vec<Seed> {
         ("member", Key::Member { node: "node-1".into() }),
         ("boot", Key::Boot { boot: lineage, node: "node-1".into() }),
         ("schema", Key::Schema),
+        ("upgrade", Key::Upgrade),
         ("hlc", Key::Hlc),
     ];
     named.into_iter().map(|(name, key)| ("key", name, key.encode(1))).collect()
@@ -289,6 +290,7 @@ fn marks() -> Vec<Seed> {
         ("boot", boot.encode()),
         ("leader", LeaderEvent { node: "node-1".into(), term: 4 }.encode()),
         ("number", u64::MAX.encode()),
+        ("upgrade", Upgrade { from: 1, to: 3, position: vec![0, 7] }.encode()),
     ];
     let which = |at: usize, value| [vec![at as u8], unsealed(value)].concat();
     let numbered = named.into_iter().enumerate();

@@ -1,8 +1,8 @@
 //! Answers time x key range from the stored history and the open hour.
 //!
 //! ```text
-//! MatrixRequest -> question (times, step, who recorded) -> rows (who is drawn) -> coarsen
-//!               -> cells (sources of each row) -> Matrix
+//! MatrixRequest -> question (times, step, who recorded) -> rows (who is drawn) -> shown (who shows
+//!   which source) -> coarsen -> reading (from which tier) -> sums -> states -> Matrix
 //! ```
 //! Responsible for: the rules of contract section 8: which lineages a row shows, what is counted and
 //! what is only inherited, what an empty cell means.
@@ -16,15 +16,19 @@
 
 pub mod biography;
 mod cast;
-mod cells;
 mod coarsen;
 mod flow;
 mod matrix;
 mod presence;
 mod question;
+mod reading;
 mod rows;
+mod shown;
 mod span;
+mod states;
+mod sums;
 
+use keyviz_codec::rollup::Tier;
 use keyviz_lineage::id::virtual_id;
 use keyviz_lineage::{Flags, GroupId, KeyRange, LineageId, RouteId, Series, Step};
 use thiserror::Error;
@@ -138,7 +142,8 @@ pub struct MatrixCell {
     pub counted: u64,
     /// The part that is shown from a wider source, not counted.
     pub inherited: u64,
-    /// The largest recorded window in it (counted and inherited).
+    /// The largest recorded window in it (counted and inherited). From roll-ups ([`Matrix::tier`]):
+    /// the largest window of one source, a lower bound of the row's own.
     pub max: u64,
     /// Why it is not exact.
     pub flags: Flags,
@@ -195,6 +200,8 @@ pub struct Matrix {
     pub step_ms: u64,
     /// Length of the recorded windows in the span, in milliseconds.
     pub recorded_step_ms: u64,
+    /// The roll-ups that the cells come from; `None` = the finest columns, whose maxima are exact.
+    pub tier: Option<Tier>,
     /// Window starts, Unix milliseconds; a true time axis without holes.
     pub columns_ms: Vec<u64>,
     /// By start key, then id.

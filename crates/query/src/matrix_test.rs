@@ -7,7 +7,9 @@ use keyviz_lineage::Flags;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestError, TestRunner};
 
+use crate::matrix::matrix_within;
 use crate::random_test::{history, question};
+use crate::reading::Limits;
 use crate::story_test::{asked, story};
 use crate::world_test::World;
 use crate::{Continuity, Matrix, MatrixRequest, QueryError, matrix, model_test};
@@ -44,16 +46,37 @@ pub(crate) fn run(check: impl Fn(&World, &MatrixRequest)) {
 
 #[test]
 fn every_cell_flag_and_total_equals_the_models() {
-    run(|world, request| {
-        let answer = matrix(world, &world.graph, request);
-        match model_test::answer(world, request) {
-            None => assert!(
-                matches!(answer, Err(QueryError::EmptySpan { .. })),
-                "{request:?}: {answer:?}"
-            ),
-            Some(expected) => same(&answer.unwrap(), &expected, request),
+    run(|world, request| equals_the_model(world, request, false));
+}
+
+#[test]
+fn so_does_every_one_that_is_read_from_roll_ups() {
+    run(|world, request| equals_the_model(world, request, true));
+}
+
+fn equals_the_model(world: &World, request: &MatrixRequest, rolls_up: bool) {
+    let answer = ask(world, request, rolls_up);
+    match model_test::answer(world, request, rolls_up) {
+        None => {
+            assert!(matches!(answer, Err(QueryError::EmptySpan { .. })), "{request:?}: {answer:?}")
         }
-    });
+        Some(expected) => same(&answer.unwrap(), &expected, request),
+    }
+}
+
+/// Reads roll-ups wherever it may, and holds few sums at a time.
+fn ask(
+    world: &World,
+    request: &MatrixRequest,
+    rolls_up: bool,
+) -> Result<crate::Matrix, QueryError> {
+    match rolls_up {
+        true => {
+            let limits = Limits { narrow_sources: 0, scratch_units: 300 };
+            matrix_within(world, &world.graph, request, limits)
+        }
+        false => matrix(world, &world.graph, request),
+    }
 }
 
 /// Reports the first difference rather than two whole matrices.
@@ -77,9 +100,11 @@ fn same(answer: &Matrix, expected: &Matrix, request: &MatrixRequest) {
 #[test]
 fn conservation_what_is_recorded_is_counted_or_inherited_once_in_every_column() {
     run(|world, request| {
-        if let Ok(answer) = matrix(world, &world.graph, request) {
-            conserves(&answer, request);
-            records_all_there_is(world, request, &answer);
+        for rolls_up in [false, true] {
+            if let Ok(answer) = ask(world, request, rolls_up) {
+                conserves(&answer, request);
+                records_all_there_is(world, request, &answer, rolls_up);
+            }
         }
     });
 }
@@ -121,13 +146,13 @@ fn conserves(answer: &Matrix, request: &MatrixRequest) {
 }
 
 /// No range, no damage: the recorded sums are those of the facts, whatever the rows.
-fn records_all_there_is(world: &World, request: &MatrixRequest, answer: &Matrix) {
+fn records_all_there_is(world: &World, request: &MatrixRequest, answer: &Matrix, rolls_up: bool) {
     let whole = MatrixRequest { continuity: Continuity::Inherit, ..request.clone() };
     if request.range != keyviz_lineage::KeyRange::all() {
         return;
     }
     let union = MatrixRequest { row_set: crate::RowSet::Union, rows: None, ..whole };
-    let union = matrix(world, &world.graph, &union).unwrap();
+    let union = ask(world, &union, rolls_up).unwrap();
     let by_row = |column: usize| {
         union.rows.iter().map(|row| u128::from(row.cells[column].counted)).sum::<u128>()
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keyviz_lineage::{Flags, GroupId, HOUR_MS, LineageId, LineageRecord, unix_hour};
 
-use crate::model_test::{Model, Part, Row};
+use crate::model_test::{Model, Part, Recorded, Row};
 use crate::{
     CellState, ColumnTotals, MAX_LISTED_ROUTES, Matrix, MatrixCell, MatrixRow, virtual_id,
 };
@@ -25,6 +25,7 @@ impl Answer<'_> {
             series: self.0.request.series,
             step_ms: axis.step_ms,
             recorded_step_ms: axis.unit_ms,
+            tier: self.0.tier,
             rows: self.0.drawn.iter().map(|row| self.row(row, &columns_ms)).collect(),
             totals: columns_ms.iter().map(|&from_ms| self.totals(from_ms)).collect(),
             columns_ms,
@@ -94,9 +95,9 @@ impl Answer<'_> {
     }
 
     /// What a source recorded in `[from_ms, to_ms)`.
-    fn values(&self, source: LineageId, from_ms: u64, to_ms: u64) -> Vec<(u64, u64, Flags)> {
+    fn values(&self, source: LineageId, from_ms: u64, to_ms: u64) -> Vec<Recorded> {
         let values = self.0.values[&source].iter();
-        values.filter(|(start_ms, ..)| (from_ms..to_ms).contains(start_ms)).copied().collect()
+        values.filter(|held| (from_ms..to_ms).contains(&held.start_ms)).copied().collect()
     }
 
     fn cell(&self, row: &Row, from_ms: u64) -> MatrixCell {
@@ -106,27 +107,31 @@ impl Answer<'_> {
         for unit_ms in (from_ms..to_ms).step_by(model.axis.unit_ms as usize) {
             let mut of_unit = 0;
             for &source in &row.sources {
-                for (_, value, own_flags) in
+                for Recorded { value, max: own_max, flags: own_flags, .. } in
                     self.values(source, unit_ms, unit_ms + model.axis.unit_ms)
                 {
                     traffic |= value > 0;
                     flags = flags.or(own_flags);
-                    of_unit += match model.part(row, source) {
-                        Part::Counted => {
-                            counted += u128::from(value);
-                            u128::from(value)
-                        }
+                    let share = |value: u64| match model.part(row, source) {
+                        Part::Apportioned => model.share(source, value, &row.members),
+                        Part::Counted | Part::Inherited => value,
+                    };
+                    let shown = u128::from(share(value));
+                    match model.part(row, source) {
+                        Part::Counted => counted += shown,
                         Part::Inherited => {
                             flags = flags.or(Flags::INHERITED);
-                            inherited += u128::from(value);
-                            u128::from(value)
+                            inherited += shown;
                         }
                         Part::Apportioned => {
-                            let share = model.share(source, value, &row.members);
                             flags = flags.or(Flags::APPORTIONED);
-                            counted += u128::from(share);
-                            u128::from(share)
+                            counted += shown;
                         }
+                    }
+                    of_unit = match model.tier {
+                        // Of what others recorded in the same window a roll-up does not know.
+                        Some(_) => of_unit.max(u128::from(share(own_max))),
+                        None => of_unit + shown,
                     };
                 }
             }
@@ -269,8 +274,7 @@ impl Answer<'_> {
         let (mut seen, mut seen_inherited) = (BTreeSet::new(), BTreeSet::new());
         for row in &model.drawn {
             for &source in &row.sources {
-                let values =
-                    self.values(source, from_ms, to_ms).into_iter().map(|(_, value, _)| value);
+                let values = self.values(source, from_ms, to_ms).into_iter().map(|held| held.value);
                 for value in values {
                     let whole = u128::from(value);
                     let elsewhere = match (model.part(row, source), model.owners.get(&source)) {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyviz_codec::rollup::Tier;
 use keyviz_lineage::{
     Cause, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageId, LineageRecord, RouteId, Step,
     unix_hour,
@@ -40,6 +41,16 @@ pub(crate) struct Bucketed {
     pub(crate) member_count: u64,
 }
 
+/// What was recorded in one window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) start_ms: u64,
+    pub(crate) value: u64,
+    /// The largest finest cell.
+    pub(crate) max: u64,
+    pub(crate) flags: Flags,
+}
+
 /// How a row shows a source.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Part {
@@ -57,8 +68,10 @@ pub(crate) struct Model<'a> {
     pub(crate) axis: Axis,
     /// The instant of the row set; `None` = union.
     pub(crate) at_ms: Option<u64>,
-    /// What each lineage recorded of the series: `(window start, value, flags)`.
-    pub(crate) values: BTreeMap<LineageId, Vec<(u64, u64, Flags)>>,
+    /// The roll-ups that are read.
+    pub(crate) tier: Option<Tier>,
+    /// What each lineage recorded of the series, window by window of what is read.
+    pub(crate) values: BTreeMap<LineageId, Vec<Recorded>>,
     /// Every row as of the instant, before coarsening.
     pub(crate) all: Vec<Row>,
     /// The rows of the answer.
@@ -67,9 +80,11 @@ pub(crate) struct Model<'a> {
     pub(crate) owners: BTreeMap<LineageId, LineageId>,
 }
 
-/// What the model answers; `None` where the question is refused.
-pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
+/// What the model answers, from roll-ups where the step allows that if it `rolls_up`; `None` where the
+/// question is refused.
+pub(crate) fn answer(world: &World, request: &MatrixRequest, rolls_up: bool) -> Option<Matrix> {
     let (axis, at_ms) = axis(world, request)?;
+    let tier = rolls_up.then(|| tier(world, &axis)).flatten();
     let records = world.rectangles.list.clone();
     let graphs = world.graph.records().cloned().collect();
     assert_eq!(Rectangles::sorted(graphs), Rectangles::sorted(records.clone()));
@@ -80,6 +95,7 @@ pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
         buckets: BTreeMap::new(),
         axis,
         at_ms,
+        tier,
         values: BTreeMap::new(),
         all: Vec::new(),
         drawn: Vec::new(),
@@ -87,7 +103,8 @@ pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
     };
     model.add_buckets();
     for record in model.records.clone() {
-        model.values.insert(record.id, model.recorded(&record));
+        let cells = model.recorded(&record);
+        model.values.insert(record.id, model.rolled_up(cells));
     }
     model.all = model.rows();
     model.drawn =
@@ -96,6 +113,15 @@ pub(crate) fn answer(world: &World, request: &MatrixRequest) -> Option<Matrix> {
     model.coarsen();
     model.owners = model.ownership();
     Some(Answer(&model).matrix())
+}
+
+/// The coarsest tier whose windows fit into the columns, and hold the recorded ones.
+fn tier(world: &World, axis: &Axis) -> Option<Tier> {
+    let fits = |tier: &Tier| {
+        let holds_all = *tier == Tier::Hour || tier.step_ms().is_multiple_of(axis.unit_ms);
+        axis.step_ms.is_multiple_of(tier.step_ms()) && holds_all
+    };
+    Tier::ALL.into_iter().find(fits).filter(|_| axis.from_ms >= world.oldest_ms())
 }
 
 fn axis(world: &World, request: &MatrixRequest) -> Option<(Axis, Option<u64>)> {
@@ -205,12 +231,11 @@ impl Model<'_> {
     }
 
     /// Contributions of one node and term add; reads of several add; writes are one value a term.
-    fn recorded(&self, record: &LineageRecord) -> Vec<(u64, u64, Flags)> {
+    fn recorded(&self, record: &LineageRecord) -> Vec<Recorded> {
         let mut windows: BTreeMap<(u64, u64), Vec<_>> = BTreeMap::new();
         for fact in self.world.facts.iter().filter(|fact| fact.lineage == record.id) {
-            let damaged =
-                self.world.damaged_blocks.contains(&(fact.lineage, unix_hour(fact.start_ms)));
-            if !damaged && (self.axis.from_ms..self.axis.to_ms).contains(&fact.start_ms) {
+            let is_read = !self.unread(record.id).contains(&unix_hour(fact.start_ms));
+            if is_read && (self.axis.from_ms..self.axis.to_ms).contains(&fact.start_ms) {
                 windows.entry((fact.start_ms, fact.step_ms)).or_default().push(fact);
             }
         }
@@ -243,13 +268,39 @@ impl Model<'_> {
                 value = if series == self.request.series { fits(sum) } else { value };
             }
             if value > 0 || !flags.is_none() {
-                recorded.push((start_ms, value, flags));
+                recorded.push(Recorded { start_ms, value, max: value, flags });
             }
         }
         recorded
     }
 
-    /// Hours of a lineage in the span that cannot be read.
+    /// Cells, summed up as roll-ups where those are read.
+    fn rolled_up(&self, cells: Vec<Recorded>) -> Vec<Recorded> {
+        let Some(tier) = self.tier else { return cells };
+        let mut windows: BTreeMap<u64, Vec<Recorded>> = BTreeMap::new();
+        for cell in cells {
+            let start_ms = cell.start_ms / tier.step_ms() * tier.step_ms();
+            windows.entry(start_ms).or_default().push(cell);
+        }
+        let sum_up = |(start_ms, cells): (u64, Vec<Recorded>)| {
+            let value = fits(cells.iter().map(|cell| u128::from(cell.value)).sum());
+            let max = cells.iter().map(|cell| cell.max).max().unwrap_or(0);
+            let flags = cells.iter().fold(Flags::NONE, |flags, cell| flags.or(cell.flags));
+            let flags = if value == u64::MAX { flags.or(Flags::SATURATED) } else { flags };
+            Recorded { start_ms, value, max, flags }
+        };
+        windows.into_iter().map(sum_up).collect()
+    }
+
+    /// Whether some window of the hour does not fit into those of the tier.
+    fn is_uneven(&self, id: LineageId, hour: u64) -> bool {
+        let fits = |step_ms| self.tier.is_some_and(|tier| tier.step_ms() % step_ms == 0);
+        let mut facts = self.world.facts.iter().filter(|fact| fact.lineage == id);
+        facts.any(|fact| unix_hour(fact.start_ms) == hour && !fits(fact.step_ms))
+    }
+
+    /// Hours of a lineage in the span that cannot be read. What was rolled up is not lost with its
+    /// block.
     pub(crate) fn unread(&self, id: LineageId) -> Vec<u64> {
         let hours = unix_hour(self.axis.from_ms)..=unix_hour(self.axis.to_ms - 1);
         let damaged = self
@@ -257,6 +308,7 @@ impl Model<'_> {
             .damaged_blocks
             .iter()
             .filter(|(lineage, hour)| *lineage == id && hours.contains(hour));
+        let damaged = damaged.filter(|&&(_, hour)| self.tier.is_none() || self.is_uneven(id, hour));
         damaged.map(|&(_, hour)| hour).collect()
     }
 
@@ -409,7 +461,7 @@ impl Model<'_> {
 
     fn counted(&self, row: &Row) -> u128 {
         let of_source = |&id: &LineageId| {
-            let values = self.values[&id].iter().map(|&(_, value, _)| value);
+            let values = self.values[&id].iter().map(|recorded| recorded.value);
             let counted = values.map(|value| match self.part(row, id) {
                 Part::Counted => value,
                 Part::Inherited => 0,

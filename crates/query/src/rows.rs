@@ -47,8 +47,8 @@ pub(crate) struct Drafting<'a> {
     pub(crate) span: &'a Span,
     /// `None` for the union.
     pub(crate) at_ms: Option<u64>,
-    /// Whether anything of a lineage was recorded in the span.
-    pub(crate) had_traffic: &'a dyn Fn(&LineageRecord) -> bool,
+    /// Of which of these lineages anything was recorded in the span.
+    pub(crate) had_traffic: &'a dyn Fn(&[Slot]) -> Vec<bool>,
 }
 
 impl Drafting<'_> {
@@ -152,12 +152,17 @@ impl Drafting<'_> {
         let buckets = loose.iter().copied().filter(|&slot| self.cast.is_bucket(slot));
         let asked = |slot: &Slot| self.cast.record(*slot).is_some_and(|r| r.range.overlaps(range));
         left.extend(buckets.filter(|&slot| !shown.contains(slot) && asked(&slot)));
+        if left.is_empty() {
+            return Vec::new();
+        }
+        let had_traffic = (self.had_traffic)(&left).into_iter();
+        let left = left.into_iter().zip(had_traffic).filter(|&(_, had_traffic)| had_traffic);
         let mut left: Vec<(Slot, &LineageRecord)> =
-            left.into_iter().filter_map(|slot| Some((slot, self.cast.record(slot)?))).collect();
+            left.filter_map(|(slot, _)| Some((slot, self.cast.record(slot)?))).collect();
         left.sort_unstable_by_key(|(_, record)| std::cmp::Reverse((record.valid_from, record.id)));
         let mut drafts = Vec::new();
         for (slot, record) in left {
-            if shown.contains(slot) || !(self.had_traffic)(record) {
+            if shown.contains(slot) {
                 continue;
             }
             let ended = |at_ms| record.valid_to.is_some_and(|end| end.unix_ms() <= at_ms);

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::Member;
+use keyviz_codec::rollup::{self, Chunk, Columns, SLOTS, Tier};
 use keyviz_codec::{
     BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover, lineage_record,
 };
 use keyviz_lineage::{
     Bucket, Cause, Change, Counts, Flags, GroupId, HOUR_MS, Hlc, KeyRange, LineageGraph, LineageId,
-    LineageRecord, RouteId, RouteSpec, SourceId, Step, Transition, Window, unix_hour,
+    LineageRecord, RouteId, RouteSpec, Series, SourceId, Step, Transition, Window, unix_hour,
 };
-use keyviz_store::{History, StoreError};
+use keyviz_store::{History, NOBODY, Part, StoreError, Wanted, visit_each};
 use uuid::Uuid;
 
 use crate::rectangles_test::Rectangles;
@@ -340,6 +341,16 @@ impl History for World {
         (unix_hour(self.now_ms) - 7 * 24) * HOUR_MS
     }
 
+    /// It keeps what it was told.
+    fn expired(
+        &self,
+        _group: GroupId,
+        _lineage: LineageId,
+        _hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        Vec::new()
+    }
+
     fn blocks(
         &self,
         group: GroupId,
@@ -355,6 +366,43 @@ impl History for World {
             }
         });
         decoded.collect()
+    }
+
+    /// As the store would: from chunks that were written and read, uneven ones from the blocks. A
+    /// block that is damaged now was not when its roll-ups were written.
+    fn rollups(
+        &self,
+        group: GroupId,
+        (tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        let numbered: BTreeSet<LineageId> = self.blocks.keys().map(|&(_, id, _)| id).collect();
+        let numbered: Vec<LineageId> = numbered.into_iter().collect();
+        let mut tags = vec![NOBODY; numbered.len().next_multiple_of(SLOTS)];
+        for &(lineage, tag) in wanted.lineages {
+            numbered.binary_search(&lineage).into_iter().for_each(|number| tags[number] = tag);
+        }
+        for hour in hours {
+            for (chunk, tags) in tags.chunks(SLOTS).enumerate() {
+                let mut values = Chunk::new(tier);
+                for (slot, id) in numbered.iter().skip(chunk * SLOTS).take(SLOTS).enumerate() {
+                    let block = self.blocks.get(&(group, *id, hour));
+                    values.set(slot, block.map(|block| rollup::of(block, tier)[series as usize]));
+                }
+                let mut columns = Columns::default();
+                columns.read(&values.encode()).unwrap();
+                visit(hour, Part::Chunk { tags, columns: &columns });
+                for (&id, &tag) in numbered.iter().skip(chunk * SLOTS).zip(tags) {
+                    let slot = tags.iter().position(|&held| held == tag).unwrap();
+                    if tag != NOBODY && columns.uneven.contains(slot) {
+                        let wanted = Wanted { lineages: &[(id, tag)] };
+                        visit_each(self, group, series, hour..=hour, &wanted, visit);
+                    }
+                }
+            }
+        }
     }
 
     fn coverage(

@@ -29,6 +29,8 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
     let mut swept_hour = None;
     // After a failure, being woken does not count for a moment: a full disk must not make this spin.
     let mut retry_after_ms = 0;
+    let mut keeps_older = true;
+    let mut retry_wal_after_ms = 0;
     loop {
         let pausing = shared.clock.monotonic_ms() < retry_after_ms;
         let (now, stop) = wait(shared, pausing);
@@ -48,6 +50,17 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
         let failed = took < groups.len();
         if !groups.is_empty() {
             Counters::set(&shared.counters.store_failing, u64::from(failed));
+        }
+        if keeps_older && took > 0 && !failed {
+            keeps_older = false;
+            forget_older(shared);
+        }
+        if shared.counters.snapshot().wal_failing > 0 && monotonic_ms >= retry_wal_after_ms {
+            retry_wal_after_ms = monotonic_ms + RETRY_PAUSE_MS;
+            let _ = jobs.send(Job::Retry);
+        }
+        for what in shared.store.damage().1 {
+            tracing::error!(what, "damage in the store; the rest is served");
         }
         retry_after_ms = if failed { monotonic_ms + RETRY_PAUSE_MS } else { 0 };
         shared.checkpoint.round_ended(now, failed);
@@ -82,6 +95,17 @@ fn wait(shared: &Shared, pausing: bool) -> (bool, bool) {
         .unwrap_or_else(PoisonError::into_inner);
     let now = !pausing && std::mem::take(&mut state.now);
     (now, state.stop)
+}
+
+/// This version is open and has written: what an upgrade kept of the folder as it was may go. It was a
+/// way back while the WAL held all that is newer.
+fn forget_older(shared: &Shared) {
+    match shared.store.forget_older() {
+        Ok(gone) => gone.iter().for_each(|path| {
+            tracing::info!(path = %path.display(), "the folder as it was before its upgrade is removed");
+        }),
+        Err(error) => tracing::warn!(%error, "it will be tried again at the next start"),
+    }
 }
 
 /// Where in the interval a group's turn lies.

@@ -104,6 +104,18 @@ impl Ingest {
         }
     }
 
+    /// Tries a commit that failed again: what it held takes effect, and readiness comes back, also when
+    /// no source sends anything.
+    pub(crate) fn retry(&mut self) {
+        self.finish();
+        if self.limbo.is_empty() || self.wal.commit().is_err() {
+            return;
+        }
+        let effects = std::mem::take(&mut self.limbo);
+        self.show(&effects);
+        Counters::set(&self.shared.counters.wal_failing, 0);
+    }
+
     fn show(&self, effects: &[Effect]) {
         let mut memory = self.shared.memory_mut();
         for effect in effects {

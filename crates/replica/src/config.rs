@@ -12,8 +12,11 @@ use thiserror::Error;
 pub struct RecorderConfig {
     /// The data folder.
     pub data_dir: PathBuf,
-    /// How long history is kept, in milliseconds. Default 7 days.
+    /// How long the finest columns are kept, in milliseconds. Default 7 days.
     pub retention_ms: u64,
+    /// How long hourly roll-ups are kept, and lineage records, coverage and events with them, in
+    /// milliseconds. Default 90 days; never less than `retention_ms`.
+    pub rollup_retention_ms: u64,
     /// How often each group's window is written to the store, in milliseconds. Default 5 min,
     /// 1 s to 1 h.
     pub persist_interval_ms: u64,
@@ -31,6 +34,7 @@ impl RecorderConfig {
         Self {
             data_dir: data_dir.into(),
             retention_ms: 7 * 24 * keyviz_lineage::HOUR_MS,
+            rollup_retention_ms: 90 * 24 * keyviz_lineage::HOUR_MS,
             persist_interval_ms: 300_000,
             wal_max_bytes: 64 << 20,
             default_step: Step::MINUTE,

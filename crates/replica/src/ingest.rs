@@ -78,6 +78,8 @@ pub(crate) enum Job {
     HoldWal {
         reply: oneshot::Sender<Result<Held, BackupError>>,
     },
+    /// Try a commit that failed again, although nothing new comes.
+    Retry,
     /// Lineage records that may go.
     Sweep {
         group: GroupId,
@@ -174,6 +176,7 @@ impl Ingest {
                 // The asker may be gone.
                 let _ = reply.send(self.hold_wal());
             }
+            Job::Retry => self.retry(),
             Job::Sweep { group, sweep } => self.sweep(group, sweep),
             Job::Close { reply } => {
                 self.finish();

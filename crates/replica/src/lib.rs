@@ -14,7 +14,7 @@
 //! group at most once, whatever the crash point, because the applied WAL sequence is in the same batch
 //! as the blocks (R3); a record leaves the WAL only when every group has applied it (R4); a view sees
 //! every acknowledged column exactly once (R5); two replicas that apply the same commands hold the
-//! same bytes (R7); a lineage that something retained or acknowledged needs is not removed (R8).
+//! same bytes (R7); a roll-up is stored with the merged block that it is computed from (R9); a lineage that something retained or acknowledged needs is not removed (R8).
 //! Must not: know the wire, or answer queries.
 //! Proof: `recorder_test.rs`, `race_test.rs` and `state_machine_test.rs`, and
 //! `tests/tests/kill_and_compare.rs` with real processes.
@@ -34,6 +34,8 @@ mod ingest;
 mod issuer;
 mod memory;
 mod moves;
+mod numbers;
+mod persist;
 mod recorder;
 mod recovery;
 mod rehome;
@@ -63,3 +65,5 @@ mod bucket_test;
 mod race_test;
 #[cfg(test)]
 mod recorder_test;
+#[cfg(test)]
+mod rollup_test;

@@ -23,9 +23,17 @@ use crate::state_machine::StateMachine;
 use crate::view::RecorderView;
 use crate::{checkpoint, recovery};
 
-/// How far the start has come; for readiness.
+/// How far the start has come; for readiness. An upgrade of the folder comes first, then the replay.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// The schema version that the folder is being upgraded to; 0 while it is not.
+    pub upgrading_to: AtomicU64,
+    /// What of that step of the upgrade is done, in its own measure.
+    pub upgrade_done: AtomicU64,
+    /// Of how much.
+    pub upgrade_total: AtomicU64,
+    /// Ends an upgrade between two batches: the node is told to stop.
+    pub stop: AtomicBool,
     /// WAL bytes to replay.
     pub total_bytes: AtomicU64,
     /// WAL bytes replayed.
@@ -284,6 +292,11 @@ impl Recorder {
     /// RocksDB's background errors and bytes of live data.
     pub fn store_health(&self) -> (u64, u64) {
         self.shared.store.health()
+    }
+
+    /// How often something damaged in the store was met and passed by (an answer that needs it warns).
+    pub fn store_damage(&self) -> u64 {
+        self.shared.store.damage_count()
     }
 
     /// Has every group's window persisted soon, without waiting for its turn.

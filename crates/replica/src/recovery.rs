@@ -6,6 +6,7 @@
 //! reported and left behind.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, RwLock};
 
@@ -13,7 +14,7 @@ use keyviz_codec::column_record;
 use keyviz_codec::marks::{Applied, BootMark, digest};
 use keyviz_lineage::{Clock, Column, GroupId, HOUR_MS, Hlc, LineageGraph, LineageId, SourceId};
 use keyviz_store::retention::Retention;
-use keyviz_store::{DataDir, History, Store, StoreError, StoreOptions};
+use keyviz_store::{DataDir, History, Store, StoreError, StoreOptions, UpgradeProgress};
 use keyviz_wal::{FileSystem, Record, Wal, WalOptions};
 
 use crate::clock_guard::ClockGuard;
@@ -52,8 +53,11 @@ pub(crate) fn recover(
     make_log: MakeLog<'_>,
 ) -> Result<Recovered, RecorderError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
-    let retention = Retention::new(config.retention_ms);
-    let store = Arc::new(Store::open(&data_dir.db(), StoreOptions { retention })?);
+    let retention = Retention::with_rollups(config.retention_ms, config.rollup_retention_ms);
+    let options = StoreOptions { retention };
+    let store = Store::open_watched(&data_dir.db(), options, &|at| upgrading(progress, at))?;
+    let store = Arc::new(store);
+    progress.upgrading_to.store(0, Ordering::Relaxed);
     let counters = Counters::default();
     let Stored { graph, applied, boots, memory, hlc } = load(&store, clock.unix_ms(), &counters)?;
     let newest_ms = boots.values().map(|mark| mark.last_window_end_ms).max();
@@ -118,6 +122,22 @@ pub(crate) fn recover(
     Ok(Recovered { ingest, clock_guard })
 }
 
+/// Tells readiness and the log how far an upgrade is: the log at its beginning, and for each tenth.
+fn upgrading(progress: &Progress, at: UpgradeProgress) -> ControlFlow<()> {
+    let UpgradeProgress { from, to, done, total } = at;
+    let begins = progress.upgrading_to.swap(to, Ordering::Relaxed) != to;
+    let tenth = |done: u64| done.saturating_mul(10).checked_div(total).unwrap_or(0);
+    let before = progress.upgrade_done.swap(done, Ordering::Relaxed);
+    progress.upgrade_total.store(total, Ordering::Relaxed);
+    if begins || tenth(before) != tenth(done) {
+        tracing::info!(from, to, done, total, "upgrading the data folder to schema version {to}");
+    }
+    match progress.stop.load(Ordering::Relaxed) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
 /// What the store holds of every group.
 fn load(store: &Store, now_ms: u64, counters: &Counters) -> Result<Stored, RecorderError> {
     let view = store.view(now_ms);
@@ -143,13 +163,20 @@ fn load(store: &Store, now_ms: u64, counters: &Counters) -> Result<Stored, Recor
     for group in groups {
         note_strays(&mut graph, view.block_hours(group)?);
     }
-    Ok(Stored {
-        graph,
-        applied,
-        boots: view.boot_marks()?.into_iter().collect(),
-        memory,
-        hlc: view.hlc()?,
-    })
+    let boots = view.boot_marks()?.into_iter().collect();
+    let hlc = match view.hlc() {
+        // The births and ends that were issued say how far it had come.
+        Err(error) if error.is_damage() => {
+            tracing::error!(%error, "taken from the lineage records");
+            let ends =
+                graph.records().flat_map(|record| [Some(record.valid_from), record.valid_to]);
+            ends.flatten().max().unwrap_or(Hlc(0))
+        }
+        read => read?,
+    };
+    let (_, damage) = store.damage();
+    damage.iter().for_each(|what| tracing::error!(what, "damage in the store; the rest is served"));
+    Ok(Stored { graph, applied, boots, memory, hlc })
 }
 
 /// Tells the graph of blocks that lie where it would not look for them.

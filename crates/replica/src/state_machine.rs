@@ -18,17 +18,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keyviz_codec::marks::{Applied, LeaderEvent, Mark, Member};
-use keyviz_codec::{CodecError, Key, lineage_record};
+use keyviz_codec::{Key, lineage_record};
 use keyviz_lineage::graph::Plan;
 use keyviz_lineage::{
     Cause, Change, GraphError, GroupId, LineageGraph, LineageId, LineageRecord, Transition,
     unix_hour,
 };
-use keyviz_store::{Batch, Store, StoreError, View};
+use keyviz_store::{Batch, Numbers, Store, StoreError, View};
 
-use crate::bounds;
 use crate::command::{Command, Outcome, ProposeError, Sweep};
-use crate::memory::Delta;
+use crate::numbers::Registry;
+use crate::persist::merge_delta;
 
 /// Applies commands to the store and keeps the graph that they make.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct StateMachine {
     graph: RwLock<Arc<LineageGraph>>,
     /// One command at a time.
     applying: Mutex<()>,
+    /// Which number each lineage has in the roll-ups.
+    numbers: Mutex<Registry>,
     /// The end of the latest window that was recorded: where a lineage that closes late may reach.
     recorded_until_ms: AtomicU64,
 }
@@ -52,7 +54,21 @@ impl StateMachine {
     /// A machine over a store whose lineage records are `graph`.
     pub fn new(store: Arc<Store>, graph: LineageGraph) -> Self {
         let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::new(()));
-        Self { store, graph, applying, recorded_until_ms: AtomicU64::new(0) }
+        let (numbers, recorded_until_ms) = (Mutex::default(), AtomicU64::new(0));
+        Self { store, graph, applying, numbers, recorded_until_ms }
+    }
+
+    /// The numbers of a group's lineages: at least those that `view` sees.
+    ///
+    /// # Errors
+    /// A read failure of the store.
+    pub(crate) fn numbers(
+        &self,
+        view: &View<'_>,
+        group: GroupId,
+    ) -> Result<Arc<Numbers>, StoreError> {
+        let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        held.of(view, group).cloned()
     }
 
     /// Windows until `until_ms` were recorded; those of `strays` in `[from_ms, until_ms)`, where the
@@ -114,7 +130,7 @@ impl StateMachine {
             return Ok(outcome);
         }
         let mut batch = Batch::default();
-        let mut changes = Vec::new();
+        let (mut changes, mut numbers) = (Vec::new(), None);
         match command {
             Command::Transitions(transitions) => {
                 outcome.transitions =
@@ -123,7 +139,8 @@ impl StateMachine {
             Command::PersistColumns { delta } => {
                 if delta.last_wal > applied.wal_sequence {
                     put_members(group, &delta.members, &mut batch);
-                    merge_delta(&view, &self.graph(), group, delta, &mut batch)?;
+                    let (graph, held) = (self.graph(), self.numbers(&view, group)?);
+                    numbers = Some(merge_delta(&view, &graph, &held, group, delta, &mut batch)?);
                     applied.wal_sequence = delta.last_wal;
                 }
             }
@@ -141,6 +158,10 @@ impl StateMachine {
             outcome.index = index;
             put_applied(group, applied, &mut batch);
             self.store.commit(&batch)?;
+            if let Some(numbers) = numbers {
+                let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+                held.install(group, numbers);
+            }
             self.install(changes);
         }
         Ok(outcome)
@@ -331,74 +352,6 @@ fn put_applied(group: GroupId, applied: Applied, batch: &mut Batch) {
 fn put_members(group: GroupId, members: &BTreeMap<String, Member>, batch: &mut Batch) {
     for (node, member) in members {
         batch.put_mark(group, &Key::Member { node: node.clone() }, member);
-    }
-}
-
-fn merge_delta(
-    view: &View<'_>,
-    graph: &LineageGraph,
-    group: GroupId,
-    delta: &Delta,
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    for (&(lineage, hour), blocks) in &delta.blocks {
-        let key = Key::Range { lineage, hour };
-        let read = view.block(group, lineage, hour);
-        let said = match &read {
-            Ok(Some(_)) => None,
-            Ok(None) => bounds::of_new_block(view, graph, group, lineage, hour)?,
-            // What it said is lost with it.
-            Err(_) => graph.get(lineage).map(|record| record.range.clone()),
-        };
-        let mut merged = match salvage(view, group, &key, read, batch)? {
-            Some(mut stored) => {
-                stored.merge(blocks);
-                stored
-            }
-            None => blocks.clone(),
-        };
-        if let Some(range) = said {
-            merged.set_bounds(range);
-        }
-        batch.put(group, &key, merged.encode());
-    }
-    for (&hour, coverage) in &delta.coverage {
-        let key = Key::Coverage { hour };
-        let stored = salvage(view, group, &key, view.coverage_of(group, hour), batch)?;
-        let mut merged = stored.unwrap_or_default();
-        merged.merge(coverage);
-        batch.put(group, &key, merged.encode());
-    }
-    for (&hour, index) in &delta.index {
-        let key = Key::Index { hour };
-        let stored = salvage(view, group, &key, view.index_of(group, hour), batch)?;
-        let mut merged = stored.unwrap_or_default();
-        merged.merge(index);
-        batch.put(group, &key, merged.encode());
-    }
-    Ok(())
-}
-
-/// A stored value that fails its checksum must not stop what is new: its bytes are set aside, and
-/// the new value takes its place. One of a newer keyviz is not damaged and stops it.
-fn salvage<T>(
-    view: &View<'_>,
-    group: GroupId,
-    key: &Key,
-    read: Result<Option<T>, StoreError>,
-    batch: &mut Batch,
-) -> Result<Option<T>, StoreError> {
-    match read {
-        Err(StoreError::Damaged { source, .. })
-            if !matches!(source, CodecError::Version { .. }) =>
-        {
-            tracing::error!(group, key = %key, error = %source, "damaged value set aside under damaged|");
-            if let Some(bytes) = view.raw(group, key)? {
-                batch.put(group, &key.quarantine(), bytes);
-            }
-            Ok(None)
-        }
-        other => other,
     }
 }
 

@@ -21,6 +21,7 @@ fn open(folder: &std::path::Path, clock: &Arc<ManualClock>) -> Recorder {
     let config = RecorderConfig {
         persist_interval_ms: 1_000 * HOUR_MS,
         retention_ms: RETENTION_MS,
+        rollup_retention_ms: RETENTION_MS,
         ..RecorderConfig::new(folder)
     };
     Recorder::open(config, Arc::clone(clock) as _, &Progress::default()).unwrap()

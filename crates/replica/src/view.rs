@@ -11,18 +11,21 @@ use std::sync::Arc;
 
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Member;
+use keyviz_codec::rollup::Tier;
 use keyviz_codec::{BucketIndex, Coverage, HourBlocks, SeriesColumn};
 use keyviz_lineage::{GroupId, LineageGraph, LineageId, Series, Step};
-use keyviz_store::{History, StoreError, View, visit_series};
+use keyviz_store::{History, NOBODY, Part, StoreError, View, Wanted, visit_each, visit_series};
 
 use crate::memory::{Delta, GroupSnapshot};
 use crate::recorder::Shared;
+use crate::state_machine::StateMachine;
 
 /// Store and memory as one [`History`].
 #[derive(Debug)]
 pub struct RecorderView<'a> {
     store: View<'a>,
     graph: Arc<LineageGraph>,
+    machine: &'a StateMachine,
     groups: BTreeMap<GroupId, GroupSnapshot>,
     default_step: Step,
 }
@@ -38,7 +41,8 @@ impl<'a> RecorderView<'a> {
             let applied = store.applied(group)?.wal_sequence;
             snapshot.deltas.retain(|delta| delta.last_wal > applied);
         }
-        Ok(Self { store, graph, groups, default_step: shared.config.default_step })
+        let (machine, default_step) = (&*shared.machine, shared.config.default_step);
+        Ok(Self { store, graph, machine, groups, default_step })
     }
 
     /// The graph that goes with this view.
@@ -50,7 +54,26 @@ impl<'a> RecorderView<'a> {
         self.groups.get(&group).map_or(&[], |view| &view.deltas)
     }
 
-    /// What is stored by hour, with what the deltas have of those hours.
+    /// The hours in which the deltas hold cells of the group.
+    fn open_hours(&self, group: GroupId, hours: &RangeInclusive<u64>) -> BTreeSet<u64> {
+        let held = self.deltas(group).iter().flat_map(|delta| delta.coverage.keys());
+        held.copied().filter(|hour| hours.contains(hour)).collect()
+    }
+
+    /// Those of `wanted` that the deltas hold cells of in an hour, and the others.
+    fn split(
+        &self,
+        group: GroupId,
+        hour: u64,
+        wanted: &Wanted<'_>,
+    ) -> (Vec<(LineageId, u32)>, Vec<(LineageId, u32)>) {
+        let is_open = |lineage| {
+            self.deltas(group).iter().any(|delta| delta.blocks.contains_key(&(lineage, hour)))
+        };
+        wanted.lineages.iter().partition(|(lineage, _)| is_open(*lineage))
+    }
+
+    /// What is stored by hour, with what the deltas have of those hours; what cannot be read comes first.
     fn with_open<T: Clone>(
         &self,
         group: GroupId,
@@ -59,8 +82,8 @@ impl<'a> RecorderView<'a> {
         parts_of: impl Fn(&Delta) -> &BTreeMap<u64, T>,
         merge: impl Fn(&mut T, &T),
     ) -> Vec<(u64, Result<T, StoreError>)> {
-        let mut found: BTreeMap<_, _> = stored.into_iter().collect();
-        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
+        let (mut found, errors) = parted(stored);
+        let oldest_hour = self.oldest_rollup_ms() / keyviz_lineage::HOUR_MS;
         for delta in self.deltas(group) {
             for (&hour, part) in parts_of(delta) {
                 if hour >= oldest_hour && hours.contains(&hour) {
@@ -68,24 +91,39 @@ impl<'a> RecorderView<'a> {
                 }
             }
         }
-        found.into_iter().collect()
+        together(found, errors)
     }
 }
 
-/// Merges one more part into an hour. A damaged stored hour stays an error: a sum that lacks a part
-/// must not look whole.
+/// An hour may have an error, a value, or both: a sum that lacks a part must not look whole.
+type Hours<T> = Vec<(u64, Result<T, StoreError>)>;
+
+fn parted<T>(stored: Hours<T>) -> (BTreeMap<u64, T>, Vec<(u64, StoreError)>) {
+    let (mut found, mut errors) = (BTreeMap::new(), Vec::new());
+    for (hour, held) in stored {
+        match held {
+            Ok(held) => drop(found.insert(hour, held)),
+            Err(error) => errors.push((hour, error)),
+        }
+    }
+    (found, errors)
+}
+
+fn together<T>(found: BTreeMap<u64, T>, errors: Vec<(u64, StoreError)>) -> Hours<T> {
+    let errors = errors.into_iter().map(|(hour, error)| (hour, Err(error)));
+    errors.chain(found.into_iter().map(|(hour, held)| (hour, Ok(held)))).collect()
+}
+
+/// Merges one more part into an hour.
 fn merge_hour<T: Clone>(
-    hours: &mut BTreeMap<u64, Result<T, StoreError>>,
+    hours: &mut BTreeMap<u64, T>,
     hour: u64,
     part: &T,
     merge: impl Fn(&mut T, &T),
 ) {
     match hours.get_mut(&hour) {
-        None => {
-            hours.insert(hour, Ok(part.clone()));
-        }
-        Some(Ok(held)) => merge(held, part),
-        Some(Err(_)) => {}
+        None => drop(hours.insert(hour, part.clone())),
+        Some(held) => merge(held, part),
     }
 }
 
@@ -98,6 +136,19 @@ impl History for RecorderView<'_> {
         self.store.oldest_ms()
     }
 
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.store.oldest_rollup_ms()
+    }
+
+    fn expired(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        self.store.expired(group, lineage, hours)
+    }
+
     fn default_step(&self) -> Step {
         self.default_step
     }
@@ -108,8 +159,7 @@ impl History for RecorderView<'_> {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
-        let mut found: BTreeMap<_, _> =
-            self.store.blocks(group, lineage, hours.clone()).into_iter().collect();
+        let (mut found, errors) = parted(self.store.blocks(group, lineage, hours.clone()));
         let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
         for delta in self.deltas(group) {
             // An open window spans few hours, a question may span many.
@@ -121,7 +171,7 @@ impl History for RecorderView<'_> {
                 }
             }
         }
-        found.into_iter().collect()
+        together(found, errors)
     }
 
     /// Hours that the deltas know of are merged whole; all others are the store's alone.
@@ -150,6 +200,41 @@ impl History for RecorderView<'_> {
         }
         if from <= *hours.end() {
             self.store.series(group, lineage, series, from..=*hours.end(), visit);
+        }
+    }
+
+    /// In the hours that the deltas know of, whoever has cells in them is told from the merged blocks.
+    fn rollups(
+        &self,
+        group: GroupId,
+        (tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        let numbers = match self.machine.numbers(&self.store, group) {
+            Ok(numbers) => numbers,
+            Err(error) => return visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
+        };
+        let mut stored = |hours: RangeInclusive<u64>, wanted: &Wanted<'_>| {
+            self.store.rollups_by(&numbers, group, (tier, series), hours, wanted, visit);
+        };
+        let mut from = *hours.start();
+        let open = self.open_hours(group, &hours);
+        for &hour in &open {
+            if from < hour {
+                stored(from..=hour - 1, wanted);
+            }
+            let (_, closed) = self.split(group, hour, wanted);
+            stored(hour..=hour, &Wanted { lineages: &closed });
+            from = hour.saturating_add(1);
+        }
+        if from <= *hours.end() {
+            stored(from..=*hours.end(), wanted);
+        }
+        for &hour in &open {
+            let (lineages, _) = self.split(group, hour, wanted);
+            visit_each(self, group, series, hour..=hour, &Wanted { lineages: &lineages }, visit);
         }
     }
 

@@ -32,9 +32,12 @@ pub(crate) struct ServeArgs {
     /// How often each group's window is written to the store: 1s to 1h
     #[arg(long, env = "KEYVIZ_PERSIST_INTERVAL", default_value = "5min")]
     persist_interval: String,
-    /// How long history is kept: at least 1h
+    /// How long the finest columns are kept: at least 1h
     #[arg(long, env = "KEYVIZ_RETENTION", default_value = "7d")]
     retention: String,
+    /// How long hourly sums and maxima are kept, and who became of whom: at least --retention
+    #[arg(long, env = "KEYVIZ_ROLLUP_RETENTION", default_value = "90d")]
+    rollup_retention: String,
     /// Cap of the write-ahead log: at least 8MiB
     #[arg(long, env = "KEYVIZ_WAL_MAX_BYTES", default_value = "64MiB")]
     wal_max_bytes: String,
@@ -90,6 +93,7 @@ struct ConfigFile {
     step: Option<String>,
     persist_interval: Option<String>,
     retention: Option<String>,
+    rollup_retention: Option<String>,
     wal_max_bytes: Option<String>,
     wal_sync: Option<WalSync>,
     max_message_bytes: Option<String>,
@@ -107,6 +111,7 @@ pub(crate) struct ServeConfig {
     pub(crate) step: Step,
     pub(crate) persist_interval: Duration,
     pub(crate) retention: Duration,
+    pub(crate) rollup_retention: Duration,
     pub(crate) wal_max_bytes: u64,
     pub(crate) wal_sync: WalSync,
     pub(crate) max_message_bytes: usize,
@@ -134,6 +139,16 @@ impl ServeArgs {
             Clone::clone,
         );
         origins.settle("retention", &mut self.retention, file.retention, Clone::clone);
+        if !origins.is_given("rollup_retention") {
+            // Who keeps the finest columns for longer than the default means the rest, too.
+            self.rollup_retention = longer(self.rollup_retention, &self.retention);
+        }
+        origins.settle(
+            "rollup_retention",
+            &mut self.rollup_retention,
+            file.rollup_retention,
+            Clone::clone,
+        );
         origins.settle("wal_max_bytes", &mut self.wal_max_bytes, file.wal_max_bytes, Clone::clone);
         origins.settle("wal_sync", &mut self.wal_sync, file.wal_sync, value_name);
         origins.settle(
@@ -164,6 +179,7 @@ impl ServeArgs {
                 .context("--step")?,
             persist_interval: duration("persist-interval", &self.persist_interval)?,
             retention: duration("retention", &self.retention)?,
+            rollup_retention: duration("rollup-retention", &self.rollup_retention)?,
             wal_max_bytes: bytes("wal-max-bytes", &self.wal_max_bytes)?,
             max_message_bytes: bytes("max-message-bytes", &self.max_message_bytes)? as usize,
             wal_sync: self.wal_sync,
@@ -182,6 +198,12 @@ impl ServeArgs {
             self.persist_interval
         );
         ensure!(config.retention >= hour, "--retention {}: must be at least 1h", self.retention);
+        ensure!(
+            config.rollup_retention >= config.retention,
+            "--rollup-retention {}: must be at least --retention ({})",
+            self.rollup_retention,
+            self.retention
+        );
         ensure!(
             config.wal_max_bytes >= 8 << 20,
             "--wal-max-bytes {}: must be at least 8MiB (two segments)",
@@ -204,6 +226,12 @@ struct Origins<'a> {
 }
 
 impl Origins<'_> {
+    /// Whether the command line or the environment says it.
+    fn is_given(&self, name: &str) -> bool {
+        let source = self.matches.value_source(name);
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    }
+
     fn settle<T>(
         &mut self,
         name: &str,
@@ -245,6 +273,14 @@ fn read_file(path: &Path) -> anyhow::Result<ConfigFile> {
 pub(crate) fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
     humantime::parse_duration(text)
         .with_context(|| format!("--{flag} {text:?}: give a duration such as 1s, 5min or 7d"))
+}
+
+/// The longer of two durations; the first where one of them is none.
+fn longer(one: String, other: &str) -> String {
+    match (humantime::parse_duration(&one), humantime::parse_duration(other)) {
+        (Ok(a), Ok(b)) if b > a => other.to_owned(),
+        _ => one,
+    }
 }
 
 fn bytes(flag: &str, text: &str) -> anyhow::Result<u64> {

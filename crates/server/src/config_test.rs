@@ -17,7 +17,12 @@ fn the_defaults_hold_and_say_so() {
     let config = settle(&["--print-config"]).unwrap();
     assert_eq!((config.step, config.retention.as_secs()), (Step::MINUTE, 7 * 86_400));
     assert_eq!(config.wal_max_bytes, 64 << 20);
-    assert!(config.print.unwrap().contains("retention = \"7d\"  # default"));
+    let print = config.print.unwrap();
+    assert!(print.contains("retention = \"7d\"  # default"));
+    assert!(print.contains("rollup_retention = \"90d\"  # default"));
+    let long = settle(&["--retention", "400d", "--print-config"]).unwrap();
+    assert_eq!(long.rollup_retention, long.retention, "never less");
+    assert!(long.print.unwrap().contains("rollup_retention = \"400d\"  # default"));
 }
 
 #[test]
@@ -49,6 +54,7 @@ fn what_is_out_of_range_is_named() {
         (["--step", "7s"], "--step"),
         (["--step", "soon"], "such as 1s"),
         (["--retention", "1min"], "at least 1h"),
+        (["--rollup-retention", "6d"], "at least --retention (7d)"),
         (["--persist-interval", "2h"], "between 1s and 1h"),
         (["--wal-max-bytes", "1MiB"], "at least 8MiB"),
         (["--wal-max-bytes", "lots"], "such as 64MiB"),

@@ -3,7 +3,7 @@
 //! JSON and gRPC are thin adapters over this. Must not: know either of them.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use keyviz_lineage::{Clock, Step};
@@ -26,10 +26,8 @@ const WAITING_QUERIES: usize = 256;
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // the messages name the fields
 pub(crate) enum NodeError {
-    #[error(
-        "keyviz is starting: replaying {done_mib}/{total_mib} MiB of its write-ahead log; ask again in a moment"
-    )]
-    Starting { done_mib: u64, total_mib: u64 },
+    #[error("keyviz is starting: {doing}; ask again in a moment")]
+    Starting { doing: String },
     #[error("keyviz is shutting down; ask again after its restart")]
     Stopping,
     #[error("{WAITING_QUERIES} questions are waiting already; ask again in a moment")]
@@ -86,10 +84,24 @@ impl Node {
 
     /// The recorder, once it takes entries.
     pub(crate) fn recorder(&self) -> Result<&Arc<Recorder>, NodeError> {
-        self.recorder.get().ok_or_else(|| NodeError::Starting {
-            done_mib: self.progress.done_bytes.load(Ordering::Relaxed) >> 20,
-            total_mib: self.progress.total_bytes.load(Ordering::Relaxed).div_ceil(1 << 20),
-        })
+        self.recorder.get().ok_or_else(|| NodeError::Starting { doing: self.starting() })
+    }
+
+    /// What the start is at.
+    fn starting(&self) -> String {
+        let at = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let progress = &self.progress;
+        match at(&progress.upgrading_to) {
+            0 => {
+                let total_mib = at(&progress.total_bytes).div_ceil(1 << 20);
+                let done_mib = at(&progress.done_bytes) >> 20;
+                format!("replaying {done_mib}/{total_mib} MiB of its write-ahead log")
+            }
+            to => {
+                let (done, total) = (at(&progress.upgrade_done), at(&progress.upgrade_total));
+                format!("upgrading its data folder to schema version {to}, {done}/{total} done")
+            }
+        }
     }
 
     /// Tells every open stream to end.

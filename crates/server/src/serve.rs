@@ -5,15 +5,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
 use keyviz_api::ambient::SystemClock;
 use keyviz_lineage::Clock;
-use keyviz_replica::{Recorder, RecorderConfig};
+use keyviz_replica::{Recorder, RecorderConfig, RecorderError};
+use keyviz_store::StoreError;
 use keyviz_wal::SyncPolicy;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{ServeConfig, WalSync};
 use crate::node::Node;
@@ -47,11 +49,8 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     ));
     servers.spawn(http::serve(Arc::clone(&node), http_listener, max_message_bytes));
 
-    let opening = {
-        let (node, config) = (Arc::clone(&node), recorder_config(&config));
-        tokio::task::spawn_blocking(move || Recorder::open(config, clock, &node.progress))
-    };
-    let recorder = Arc::new(opening.await.context("opening the recorder")??);
+    let opened = open(&node, &config, clock, &mut terminate, &mut interrupt).await?;
+    let Some((recorder, is_told_to_stop)) = opened else { return Ok(()) };
     node.set_recorder(Arc::clone(&recorder));
     if let Ok(reporter) = health.await {
         reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
@@ -59,6 +58,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     announce(&config, grpc_address, http_address);
 
     tokio::select! {
+        () = std::future::ready(()), if is_told_to_stop => {}
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
         Some(ended) = servers.join_next() => {
@@ -81,6 +81,36 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens the recorder, and whether a signal came meanwhile: an upgrade of the folder then ends between
+/// two batches (`None`), a replay is quick and goes on to its end.
+async fn open(
+    node: &Arc<Node>,
+    config: &ServeConfig,
+    clock: Arc<dyn Clock>,
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+) -> anyhow::Result<Option<(Arc<Recorder>, bool)>> {
+    let mut opening = {
+        let (node, config) = (Arc::clone(node), recorder_config(config));
+        tokio::task::spawn_blocking(move || Recorder::open(config, clock, &node.progress))
+    };
+    let stop = &node.progress.stop;
+    let opened = loop {
+        tokio::select! {
+            opened = &mut opening => break opened.context("opening the recorder")?,
+            _ = terminate.recv() => stop.store(true, Ordering::Relaxed),
+            _ = interrupt.recv() => stop.store(true, Ordering::Relaxed),
+        }
+    };
+    match opened {
+        Err(RecorderError::Store(stopped @ StoreError::UpgradeStopped { .. })) => {
+            tracing::info!(%stopped, "stopping");
+            Ok(None)
+        }
+        opened => Ok(Some((Arc::new(opened?), stop.load(Ordering::Relaxed)))),
+    }
+}
+
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
@@ -90,6 +120,7 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn recorder_config(config: &ServeConfig) -> RecorderConfig {
     RecorderConfig {
         retention_ms: u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX),
+        rollup_retention_ms: u64::try_from(config.rollup_retention.as_millis()).unwrap_or(u64::MAX),
         persist_interval_ms: config.persist_interval.as_millis() as u64,
         wal_max_bytes: config.wal_max_bytes,
         default_step: config.step,

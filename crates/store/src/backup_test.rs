@@ -52,7 +52,9 @@ fn backups_share_what_did_not_change_and_each_comes_back_as_it_was() {
         sizes.push(size(&to));
         dumps.push(dump(&store));
     }
-    for (path, bytes) in files(&to) { eprintln!("{} {}", path.display(), bytes.len()); }
+    for (path, bytes) in files(&to) {
+        eprintln!("{} {}", path.display(), bytes.len());
+    }
     assert!(sizes[2] - sizes[1] < 20_000, "the third added nothing but metadata: {sizes:?}");
     assert!(sizes[1] < sizes[0] * 5 / 2, "{sizes:?}");
     let backups = Backups::open_for_reading(&to).unwrap();

@@ -2,11 +2,11 @@
 //!
 //! Responsible for: every physical key parsed, every value decoded in full (version, checksum, layout),
 //! lineage records against each other ([`lineages`]), blocks against records, coverage and the index of
-//! buckets ([`hours`]), what lies under `damaged|`, the schema version.
+//! buckets ([`hours`]), roll-ups against blocks ([`rollups`]), what lies under `damaged|`, the schema version.
 //! Owns: nothing. One walk in key order: within a group the catalogue puts coverage, index and lineage
 //! records before the blocks that are compared with them, and blocks before roll-ups.
 //! Memory: of all groups the id and life of each lineage, of one group which windows were recorded (a
-//! bit each) and which buckets each hour names.
+//! bit each), which buckets each hour names, the numbers of lineages and a sum for each roll-up.
 //! Invariants: the store is not changed; what one comparison lacks because it is damaged is not told a
 //! second time by the comparison.
 //! Must not: read a clock; the caller says what has expired by now.
@@ -14,9 +14,9 @@
 
 use std::collections::BTreeSet;
 
-use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member, Upgrade};
 use keyviz_codec::rollup::Chunk;
-use keyviz_codec::{BucketIndex, CodecError, Coverage, HourBlocks, Key, lineage_record};
+use keyviz_codec::{BucketIndex, CodecError, Coverage, HourBlocks, Key, lineage_record, numbers};
 use keyviz_lineage::GroupId;
 
 use crate::finding::{Findings, Severity};
@@ -24,9 +24,11 @@ use crate::offline::{OfflineStore, Unreadable, Walker};
 
 mod hours;
 mod lineages;
+mod rollups;
 
 use hours::Hours;
 use lineages::Lineages;
+use rollups::Rollups;
 
 /// Pairs between two reports of progress.
 const PAIRS_A_REPORT: u64 = 8_192;
@@ -57,7 +59,7 @@ pub struct CheckReport {
     pub bytes: u64,
     /// Groups, without the node's own.
     pub groups: u64,
-    /// Keys that have expired and that compaction has not dropped yet.
+    /// Blocks that have expired and that compaction has not dropped yet.
     pub expired: u64,
     /// Values that an earlier write or repair set aside.
     pub set_aside: u64,
@@ -81,6 +83,7 @@ pub fn check(
         groups: BTreeSet::new(),
         lineages: Lineages::new(first_hour),
         hours: Hours::default(),
+        rollups: Rollups::default(),
     };
     if let Some(refusal) = &store.refusal {
         checker.report.findings.add(
@@ -115,6 +118,7 @@ struct Checker<'a> {
     groups: BTreeSet<GroupId>,
     lineages: Lineages,
     hours: Hours,
+    rollups: Rollups,
 }
 
 impl Walker for Checker<'_> {
@@ -135,7 +139,8 @@ impl Walker for Checker<'_> {
         if self.report.keys % PAIRS_A_REPORT == 1 {
             self.tell_progress(group, &parsed);
         }
-        let has_expired = parsed.expiry_hour().is_some_and(|hour| hour < self.first_hour);
+        let first_hour = self.first_hour;
+        let has_expired = matches!(parsed, Key::Range { hour, .. } if hour < first_hour);
         self.report.expired += u64::from(has_expired);
         if let Err(error) = self.value(group, &parsed, value, has_expired) {
             self.spoiled(group, &parsed, &error);
@@ -167,12 +172,22 @@ impl Walker for Checker<'_> {
 
 impl Checker<'_> {
     fn enter(&mut self, group: GroupId) {
-        if self.group.replace(group) != Some(group) {
+        let left = self.group.replace(group);
+        if left != Some(group) {
             self.lineages.end_group(&mut self.report.findings);
+            self.end_rollups(left);
             self.hours = Hours::new(self.hours.has_holes);
             if group != keyviz_codec::key_layout::NODE_GROUP {
                 self.groups.insert(group);
             }
+        }
+    }
+
+    fn end_rollups(&mut self, group: Option<GroupId>) {
+        if self.hours.has_holes {
+            self.rollups = Rollups::default();
+        } else {
+            self.rollups.end_group(group, &mut self.report.findings);
         }
     }
 
@@ -202,10 +217,19 @@ impl Checker<'_> {
                 if !has_expired {
                     self.lineages.block(group, *lineage, *hour, findings);
                     self.hours.block(group, *lineage, *hour, &blocks, findings);
+                    if !self.hours.has_holes {
+                        self.rollups.block(group, *lineage, *hour, &blocks, findings);
+                    }
                 }
             }
-            // Seam: what a roll-up says against the blocks of its lineages, which were just read.
-            Key::Rollup { .. } => decodes(key, value)?,
+            Key::Numbers { chunk } => self.rollups.numbers(*chunk, numbers::decode(value)?),
+            Key::Rollup { tier, series, hour, chunk } => {
+                decodes(key, value)?;
+                if *hour >= self.first_hour && !self.hours.has_holes {
+                    let (of, place) = ((*tier, *series), (*hour, *chunk));
+                    self.rollups.rollup(group, of, place, &Chunk::decode(value)?, findings);
+                }
+            }
             Key::Coverage { hour } => self.hours.coverage(*hour, &Coverage::decode(value)?),
             Key::Index { hour } => self.hours.index(*hour, &BucketIndex::decode(value)?),
             Key::Lineage { lineage } => {
@@ -214,6 +238,9 @@ impl Checker<'_> {
             }
             Key::Damaged { .. } => {
                 self.report.set_aside += 1;
+                if let Some(Key::Range { lineage, hour }) = key.set_aside() {
+                    self.rollups.set_aside(lineage, hour);
+                }
                 findings.add(
                     Severity::Note,
                     group,
@@ -239,6 +266,9 @@ impl Checker<'_> {
             Key::Coverage { hour } => self.hours.no_coverage(*hour),
             Key::Index { hour } => self.hours.no_index(*hour),
             Key::Lineage { lineage } => self.lineages.damaged(*lineage),
+            Key::Numbers { .. } => self.rollups.no_numbers(),
+            Key::Range { lineage, hour } => self.rollups.no_block(*lineage, *hour),
+            Key::Rollup { hour, chunk, .. } => self.rollups.no_rollup(*hour, *chunk),
             _ => {}
         }
         let what = error.to_string();
@@ -247,6 +277,7 @@ impl Checker<'_> {
 
     fn end(mut self) -> CheckReport {
         self.lineages.end_group(&mut self.report.findings);
+        self.end_rollups(self.group);
         self.lineages.end(&mut self.report.findings);
         self.report.groups = self.groups.len() as u64;
         let (keys, bytes) = (self.report.keys, self.report.bytes);
@@ -265,6 +296,8 @@ pub(crate) fn decodes(key: &Key, value: &[u8]) -> Result<(), CodecError> {
                 return Err(CodecError::Invalid { what, field });
             }
         }
+        Key::Numbers { .. } => drop(numbers::decode(value)?),
+        Key::Upgrade => drop(Upgrade::decode(value)?),
         Key::Coverage { .. } => drop(Coverage::decode(value)?),
         Key::Index { .. } => drop(BucketIndex::decode(value)?),
         Key::Lineage { .. } => drop(lineage_record::decode(value)?),

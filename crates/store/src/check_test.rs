@@ -96,8 +96,19 @@ fn whole() -> Batch {
         &BootMark::default(),
     );
     batch.put_mark(0, &Key::Hlc, &3u64);
-    let key = Key::Rollup { tier: Tier::Hour, series: Series::Reads, hour: HOUR, chunk: 0 };
-    batch.put(1, &key, Chunk::new(Tier::Hour).encode());
+    let stored = [(A, block(3)), (B, block(4)), (bucket.id(), block(4))];
+    let ids: Vec<LineageId> = stored.iter().map(|(id, _)| *id).collect();
+    batch.put(1, &Key::Numbers { chunk: 0 }, numbers::encode(&ids));
+    for tier in Tier::ALL {
+        for series in Series::ALL {
+            let mut values = Chunk::new(tier);
+            for (slot, (_, block)) in stored.iter().enumerate() {
+                values.set(slot, Some(keyviz_codec::rollup::of(block, tier)[series as usize]));
+            }
+            let key = Key::Rollup { tier, series, hour: HOUR, chunk: 0 };
+            batch.put(1, &key, values.encode());
+        }
+    }
     batch
 }
 
@@ -134,7 +145,7 @@ fn a_whole_store_has_no_findings_and_is_not_changed() {
     let report = look(folder.path());
     assert_eq!(report.findings.list(), []);
     assert_eq!((report.schema, report.groups), (Some(keyviz_migrations::CURRENT), 1));
-    assert!(report.keys == 16 && report.bytes > 1_000, "{report:?}");
+    assert!(report.keys == 24 && report.bytes > 1_000, "{report:?}");
 }
 
 /// One key of every family, with one bit flipped.
@@ -148,6 +159,7 @@ fn every_family_has_its_checksums_verified() {
         (1, Key::Event { hlc: Hlc::new(HOUR * 3_600_000, 0) }),
         (1, Key::Applied),
         (1, Key::Swept),
+        (1, Key::Numbers { chunk: 0 }),
         (1, Key::Member { node: "n".into() }),
         (0, Key::Boot { boot: Uuid::from_u128(1), node: "n".into() }),
         (0, Key::Hlc),
@@ -175,23 +187,20 @@ fn every_family_has_its_checksums_verified() {
 
 #[test]
 fn what_contradicts_itself_is_told() {
-    let (range, lineage) =
-        (|lineage| Key::Range { lineage, hour: HOUR }, |lineage| Key::Lineage { lineage });
-    one(
-        |b| b.put(1, &range(A), block(9).encode()),
-        Severity::Warning,
-        "range",
-        "no source recorded",
-    );
+    let range = |lineage| Key::Range { lineage, hour: HOUR };
+    let lineage = |lineage| Key::Lineage { lineage };
+    let says = |found: &[Finding], what: &str| {
+        assert!(found.iter().any(|finding| finding.what.contains(what)), "{what}: {found:?}");
+        assert!(found.iter().all(|finding| !finding.advice.is_empty()));
+    };
+    // Another window than the coverage knows; the five-minute roll-up says otherwise, too.
+    says(&found(|b| b.put(1, &range(A), block(9).encode())), "no source recorded");
+    says(&found(|b| b.put(1, &range(A), block(9).encode())), "does not say what the blocks");
     let stranger = Uuid::from_u128(0x0197_7420_dc00_7000_83cb_469d_7667_bba9);
-    one(|b| b.put(1, &range(stranger), block(3).encode()), Severity::Warning, "range", "no record");
+    says(&found(|b| b.put(1, &range(stranger), block(3).encode())), "no record");
+    says(&found(|b| b.put(1, &range(stranger), block(3).encode())), "has no number");
     let bucket = keyviz_lineage::id::virtual_id(&KeyRange::all());
-    one(
-        |b| b.put(1, &range(bucket), block(3).encode()),
-        Severity::Warning,
-        "range",
-        "not in the index",
-    );
+    says(&found(|b| b.put(1, &range(bucket), block(3).encode())), "not in the index");
     let old = Key::Range { lineage: stranger, hour: HOUR - 11 };
     assert_eq!(found(|b| b.put(1, &old, block(3).encode())), [], "it has expired");
     let gone = found(|b| b.delete(1, &lineage(A)));
@@ -203,8 +212,21 @@ fn what_contradicts_itself_is_told() {
     let alive = record(A, HOUR * 3_600_000, None, ("n", "o"));
     one(|b| put_record(b, &alive), Severity::Warning, "lineage", "still lives");
     let misplaced = lineage_record::encode(&record(B, 5, Some(6), ("", "f")));
-    let wrong = found(|b| b.put(1, &lineage(stranger), misplaced));
-    assert!(wrong[0].what.contains("the record of lineage"), "{wrong:?}");
+    says(&found(|b| b.put(1, &lineage(stranger), misplaced)), "the record of lineage");
+}
+
+#[test]
+fn a_roll_up_that_is_gone_or_wrong_is_told_and_one_of_a_block_that_was_set_aside_is_not() {
+    let key = |tier| Key::Rollup { tier, series: Series::Reads, hour: HOUR, chunk: 0 };
+    let wrong = Chunk::new(Tier::FiveMinutes).encode();
+    one(|b| b.put(1, &key(Tier::FiveMinutes), wrong), Severity::Error, "rollup", "does not say");
+    one(|b| b.delete(1, &key(Tier::Hour)), Severity::Error, "rollup", "is not there");
+    let block = Key::Range { lineage: A, hour: HOUR };
+    let aside = found(|b| {
+        b.delete(1, &block);
+        b.put(1, &block.quarantine(), vec![1]);
+    });
+    assert!(aside.len() == 1 && aside[0].severity == Severity::Note, "{aside:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! <data dir>/LOCK    locked while a process uses the folder
 //! <data dir>/db/     RocksDB
 //! <data dir>/wal/    write-ahead log segments
+//! <data dir>/db.before-<n>/ the folder as it was at schema version n, for a while after an upgrade
 //! <data dir>/db-before-repair-<n>/    RocksDB as it was before a repair; it may be removed by hand
 //! ```
 
@@ -11,7 +12,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::StoreError;
+use crate::{StoreError, migrate};
 
 const LOCK: &str = "LOCK";
 const DB: &str = "db";
@@ -123,6 +124,7 @@ fn check_names(path: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(path).map_err(folder)? {
         let name = entry.map_err(folder)?.file_name();
         let is_ours = [LOCK, DB, WAL, "lost+found"].iter().any(|ours| name == *ours)
+            || migrate::is_checkpoint_of(DB, &name.to_string_lossy())
             || name.to_str().is_some_and(|name| name.starts_with(BEFORE_REPAIR));
         if !is_ours {
             let found = name.to_string_lossy().into_owned();

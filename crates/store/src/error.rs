@@ -33,6 +33,30 @@ pub enum StoreError {
         "RocksDB refused a write: {source}; free disk space or check the device. What was acknowledged is still held by the WAL"
     )]
     Write { source: rocksdb::Error },
+    #[error(
+        "data folder {path} is missing, but {older} is there, which an upgrade kept of it: rename that to {path} to go back, or move it away to begin with an empty folder. Nothing was changed"
+    )]
+    OnlyOlder { path: PathBuf, older: PathBuf },
+    #[error(
+        "cannot keep {path}, the folder as it was, before its upgrade from schema version {from} to {to}: {reason}; it takes hard links beside db (or a copy, where db is on a disk of its own). Free disk space and start again. Nothing was changed"
+    )]
+    Checkpoint { path: PathBuf, from: u64, to: u64, reason: String },
+    #[error(
+        "the upgrade of {path} from schema version {from} to {to} stopped: {source}. Start again to go on, or go back: move {path} away, rename {checkpoint} to it, and run the older keyviz"
+    )]
+    Upgrade { path: PathBuf, from: u64, to: u64, checkpoint: PathBuf, source: Box<StoreError> },
+    #[error(
+        "the upgrade from schema version {from} to {to} was told to stop; the next start goes on with it"
+    )]
+    UpgradeStopped { from: u64, to: u64 },
+    #[error(
+        "{path}, what an upgrade kept of the folder as it was, cannot be removed: {source}; remove it by hand, it keeps disk space"
+    )]
+    Leftover { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{key} of group {group} was damaged, and was set aside under damaged| when it had to be written: what it held is missing here; restore a backup to have it back"
+    )]
+    SetAside { group: GroupId, key: String },
     #[error("RocksDB failed to read {key} of group {group}: {source}")]
     Read { group: GroupId, key: String, source: rocksdb::Error },
     #[error("{key} of group {group}: {source}")]
@@ -65,4 +89,24 @@ pub enum StoreError {
     BackupEngine { path: PathBuf, source: rocksdb::Error },
     #[error("compaction of {path} did not end well: {reason}; see `keyviz check`")]
     Compact { path: PathBuf, reason: String },
+    #[error(
+        "roll-ups of group {group}: {why}; restore a backup. What is still in blocks is shown from them"
+    )]
+    NumbersLost { group: GroupId, why: String },
+    #[error(
+        "the windows of hour {hour} of group {group} do not fit into the roll-ups, and its blocks have expired; ask for whole hours"
+    )]
+    RollupUneven { group: GroupId, hour: u64 },
+}
+
+impl StoreError {
+    /// Whether something stored is damaged: it fails a checksum, RocksDB's or ours. What a newer
+    /// keyviz wrote is not.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { source, .. } => !matches!(source, CodecError::Version { .. }),
+            Self::Read { source, .. } => source.kind() == rocksdb::ErrorKind::Corruption,
+            _ => false,
+        }
+    }
 }

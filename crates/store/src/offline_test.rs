@@ -94,7 +94,10 @@ fn a_walk_goes_on_behind_blocks_that_cannot_be_read() {
         assert!(seen.keys.is_sorted());
         let lost = keys.len() - seen.keys.len();
         let stretches = &seen.stretches;
-        assert!((1..=20 * spots.len()).contains(&lost), "{spots:?} cost {lost} keys: {stretches:?}");
+        assert!(
+            (1..=20 * spots.len()).contains(&lost),
+            "{spots:?} cost {lost} keys: {stretches:?}"
+        );
         for (after, before, error) in &seen.stretches {
             assert!(error.contains(".sst"), "{error}");
             let between =

@@ -10,6 +10,7 @@
 //! | `periodic_compaction_seconds` | 1 day | the filter must see quiet files too |
 //! | info log | 10 files of 16 MiB | bounded |
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use keyviz_codec::Key;
@@ -17,7 +18,10 @@ use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options};
 
+use crate::damage::Damage;
+use crate::migrate::{self, Step, WatchUpgrade};
 use crate::retention::Retention;
+use crate::tuning::Tuning;
 use crate::{Batch, StoreError};
 
 pub(crate) const FAMILY: &str = "keyviz";
@@ -34,36 +38,92 @@ pub struct StoreOptions {
 pub struct Store {
     pub(crate) db: DB,
     pub(crate) retention: Retention,
+    pub(crate) damage: Damage,
     path: PathBuf,
 }
 
 impl Store {
-    /// Opens the store in `path`, making an empty one where there is none.
+    /// Opens the store in `path`, making an empty one where there is none, and upgrading one of an
+    /// older version.
     ///
     /// # Errors
     /// [`StoreError::Open`]; [`StoreError::NewerSchema`] for a folder of a newer keyviz, which is
-    /// left unchanged.
+    /// left unchanged; those of an upgrade ([`migrate`]).
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_watched(path, options, &|_| ControlFlow::Continue(()))
+    }
+
+    /// Like [`Store::open`]; `watch` hears how far an upgrade is.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; [`StoreError::UpgradeStopped`] when `watch` wants that.
+    pub fn open_watched(
+        path: &Path,
+        options: StoreOptions,
+        watch: WatchUpgrade<'_>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(path, options, &Tuning::default(), migrate::STEPS, watch)
+    }
+
+    /// As [`Store::open`], with other settings of RocksDB than keyviz's own: for measuring them.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_tuned(
+        path: &Path,
+        options: StoreOptions,
+        tuning: &Tuning,
+    ) -> Result<Self, StoreError> {
+        let watch = &|_| ControlFlow::Continue(());
+        Self::open_with(path, options, tuning, migrate::STEPS, watch)
+    }
+
+    pub(crate) fn open_with(
+        path: &Path,
+        options: StoreOptions,
+        tuning: &Tuning,
+        steps: &[Step],
+        watch: WatchUpgrade<'_>,
+    ) -> Result<Self, StoreError> {
+        let known = migrate::known(steps);
+        let mut found = None;
         if path.join("CURRENT").exists() {
-            check_schema(path)?;
+            found = schema_of(path)?;
+        } else if let Some(older) = migrate::whole_older(path) {
+            return Err(StoreError::OnlyOlder { path: path.to_owned(), older });
+        }
+        if let Some(found) = found.filter(|&found| found > known) {
+            return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
         }
         let mut db_options = base_options();
         db_options.create_if_missing(true);
         db_options.create_missing_column_families(true);
-        let mut family = family_options();
+        tuning.apply_to_database(&mut db_options);
+        let mut family = Options::default();
+        tuning.apply_to_family(&mut family);
         family.set_compression_type(DBCompressionType::None);
         family.set_compaction_filter_factory(options.retention.filter_factory());
         family.set_periodic_compaction_seconds(24 * 3_600);
+        // Nothing is kept in it; RocksDB wants one.
+        let mut unused = Options::default();
+        unused.set_write_buffer_size(tuning.write_buffer_bytes);
         let families = [
-            ColumnFamilyDescriptor::new("default", family_options()),
+            ColumnFamilyDescriptor::new("default", unused),
             ColumnFamilyDescriptor::new(FAMILY, family),
         ];
         let db = DB::open_cf_descriptors(&db_options, path, families)
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
-        let store = Self { db, retention: options.retention, path: path.to_owned() };
-        let mut batch = Batch::default();
-        batch.put_mark(NODE_GROUP, &Key::Schema, &keyviz_migrations::CURRENT);
-        store.commit(&batch)?;
+        let (retention, damage) = (options.retention, Damage::default());
+        let store = Self { db, retention, damage, path: path.to_owned() };
+        match found {
+            Some(found) if found < known => migrate::run(&store, found, steps, watch)?,
+            Some(_) => {}
+            None => {
+                let mut batch = Batch::default();
+                batch.put_mark(NODE_GROUP, &Key::Schema, &known);
+                store.commit(&batch)?;
+            }
+        }
         Ok(store)
     }
 
@@ -104,23 +164,17 @@ impl Store {
     }
 }
 
-fn family_options() -> Options {
-    let mut options = Options::default();
-    options.set_write_buffer_size(8 << 20);
-    options
-}
-
 pub(crate) fn base_options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_keep_log_file_num(10);
     options.set_max_log_file_size(16 << 20);
-    options.set_max_background_jobs(2);
     options
 }
 
-/// Reads the schema version without changing anything.
-fn check_schema(path: &Path) -> Result<(), StoreError> {
+/// Reads the schema version without changing anything. A kill between creating the folder and its
+/// first write leaves none: it is empty.
+fn schema_of(path: &Path) -> Result<Option<u64>, StoreError> {
     let open = |source| StoreError::Open { path: path.to_owned(), source };
     let families = DB::list_cf(&base_options(), path).map_err(open)?;
     if !families.iter().any(|family| family == FAMILY) {
@@ -128,18 +182,11 @@ fn check_schema(path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::Foreign { path: path.to_owned(), found });
     }
     let db = DB::open_cf_for_read_only(&base_options(), path, &families, false).map_err(open)?;
-    let Some(family) = db.cf_handle(FAMILY) else { return Ok(()) };
+    let Some(family) = db.cf_handle(FAMILY) else { return Ok(None) };
     let stored = db.get_cf(family, Key::Schema.encode(NODE_GROUP)).map_err(open)?;
-    // A kill between creating the folder and its first write leaves no version: it is empty.
-    let Some(stored) = stored else { return Ok(()) };
-    let found = u64::decode(&stored).map_err(|source| StoreError::Damaged {
-        group: NODE_GROUP,
-        key: Key::Schema.to_string(),
-        source,
-    })?;
-    let known = keyviz_migrations::CURRENT;
-    if found > known {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
-    }
-    Ok(())
+    let decoded = stored.map(|stored| u64::decode(&stored)).transpose();
+    decoded.map_err(|source| {
+        let key = Key::Schema.to_string();
+        StoreError::Damaged { group: NODE_GROUP, key, source }
+    })
 }

@@ -2,9 +2,10 @@
 //!
 //! | what does not decode | what is done |
 //! |---|---|
-//! | a block, coverage, an index, an event, a roll-up | set aside under `damaged\|`: what is left is answered without an error |
+//! | a block, coverage, an index, an event | set aside under `damaged\|`: what is left is answered without an error; the roll-ups keep what they say of a block |
+//! | a roll-up | set aside, and computed anew from the blocks |
 //! | a boot, member, HLC or sweep mark | set aside: without it a node starts; what that means is said |
-//! | the applied mark or the schema version | nothing: without it the WAL would be counted twice, or not at all |
+//! | the applied mark, the schema version, an upgrade's mark, lineage numbers | nothing: without the first the WAL would be counted twice, or not at all, and nothing else says what the others say |
 //! | a lineage record | nothing: a node walls it off by itself and finds the counts by their keys |
 //! | a value of a newer format, a key that is not in the catalogue, keys that RocksDB cannot read | nothing |
 //!
@@ -16,6 +17,7 @@
 
 use std::path::PathBuf;
 
+use keyviz_codec::rollup::{self, Chunk, Entry};
 use keyviz_codec::{CodecError, Key};
 use keyviz_lineage::GroupId;
 use rocksdb::checkpoint::Checkpoint;
@@ -24,7 +26,7 @@ use crate::check::decodes;
 use crate::finding::{Findings, Severity};
 use crate::offline::{OfflineStore, Unreadable, Walker};
 use crate::retention::Retention;
-use crate::{Batch, DataDir, Store, StoreError, StoreOptions};
+use crate::{Batch, DataDir, Store, StoreError, StoreOptions, View};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,12 +84,42 @@ pub fn repair(folder: &DataDir, plan: &RepairPlan) -> Result<Option<PathBuf>, St
     for step in &plan.steps {
         if let Some(bytes) = view.raw(step.group, &step.key)? {
             batch.put(step.group, &step.to(), bytes);
-            batch.delete(step.group, &step.key);
+            match anew(&view, plan, step)? {
+                Some(value) => batch.put(step.group, &step.key, value),
+                None => batch.delete(step.group, &step.key),
+            }
         }
     }
     store.commit(&batch)?;
     store.flush()?;
     Ok(Some(kept))
+}
+
+/// A roll-up from its blocks, as they will be when the plan is done; nothing for other keys.
+fn anew(
+    view: &View<'_>,
+    plan: &RepairPlan,
+    step: &SetAside,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let Key::Rollup { tier, series, hour, chunk } = step.key else { return Ok(None) };
+    let numbers = view.numbers(step.group)?;
+    let mut values = Chunk::new(tier);
+    for (slot, &lineage) in numbers.chunk(chunk as usize).iter().enumerate() {
+        let key = Key::Range { lineage, hour };
+        let goes = |other: &SetAside| other.group == step.group && other.key == key;
+        if plan.steps.iter().any(goes) {
+            continue;
+        }
+        let entry = match view.block(step.group, lineage, hour) {
+            Ok(None) => continue,
+            Ok(Some(block)) => rollup::of(&block, tier)[series as usize],
+            // Whoever asks is sent to the block.
+            Err(error) if error.is_damage() => Entry::Uneven,
+            Err(error) => return Err(error),
+        };
+        values.set(slot, Some(entry));
+    }
+    Ok(Some(values.encode()))
 }
 
 struct Planner<'a> {
@@ -144,9 +176,8 @@ impl Planner<'_> {
                               counts by the keys that their blocks say";
                 return self.left(group, key.to_string(), error.to_string(), advice);
             }
-            (Key::Applied | Key::Schema, _) => {
-                let advice = "restore a backup: no node starts with it, and without it the write-ahead log would be \
-                              counted twice, or not at all";
+            (Key::Applied | Key::Schema | Key::Upgrade | Key::Numbers { .. }, _) => {
+                let advice = "restore a backup: what it says cannot be told from anything else";
                 return self.left(group, key.to_string(), error.to_string(), advice);
             }
             (Key::Range { .. }, _) => {
@@ -167,7 +198,9 @@ impl Planner<'_> {
             }
             (Key::Swept, _) => "a node starts, and sweeps again",
             (Key::Event { .. }, _) => "this change of leader is not told",
-            (Key::Rollup { .. } | Key::Damaged { .. }, _) => "nothing is missing",
+            (Key::Rollup { .. } | Key::Damaged { .. }, _) => {
+                "it is computed anew from the blocks: nothing is missing"
+            }
         };
         let why = error.to_string();
         self.plan.steps.push(SetAside { group, key, why, then });

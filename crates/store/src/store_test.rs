@@ -1,6 +1,7 @@
-use keyviz_codec::marks::{Applied, Mark};
-use keyviz_codec::{BucketIndex, CellEntry, Contributor, HourBlocks, Key};
-use keyviz_lineage::{Bucket, Counts, Flags, HOUR_MS, KeyRange, Series, Step, Window};
+use keyviz_codec::marks::{Applied, LeaderEvent, Mark};
+use keyviz_codec::rollup::Tier;
+use keyviz_codec::{BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, Period};
+use keyviz_lineage::{Bucket, Counts, Flags, HOUR_MS, Hlc, KeyRange, Series, Step, Window};
 use uuid::Uuid;
 
 use crate::retention::Retention;
@@ -35,16 +36,16 @@ fn a_second_process_is_kept_out_and_a_foreign_folder_is_refused() {
 #[test]
 fn a_newer_schema_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let mut batch = Batch::default();
     batch.put_mark(0, &Key::Schema, &99u64);
     store.commit(&batch).unwrap();
     drop(store);
     let options = StoreOptions { retention: Retention::new(DAY_MS) };
-    let refused = Store::open(folder.path(), options.clone()).unwrap_err();
+    let refused = Store::open(&folder.path().join("db"), options.clone()).unwrap_err();
     assert!(matches!(refused, StoreError::NewerSchema { found: 99, .. }));
     assert!(matches!(
-        Store::open(folder.path(), options),
+        Store::open(&folder.path().join("db"), options),
         Err(StoreError::NewerSchema { found: 99, .. })
     ));
 }
@@ -56,13 +57,13 @@ fn a_folder_of_schema_1_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let lineage = Uuid::from_u128(1);
     let old = include_bytes!("../../../fuzz/corpus/hour_blocks/v1-two-steps");
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let mut batch = Batch::default();
     batch.put_mark(0, &Key::Schema, &1u64);
     batch.put(1, &Key::Range { lineage, hour: 5 }, keyviz_codec::envelope::seal(1, &old[1..]));
     store.commit(&batch).unwrap();
     drop(store);
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let view = store.view(5 * HOUR_MS);
     let schema = view.raw(0, &Key::Schema).unwrap().unwrap();
     assert_eq!(u64::decode(&schema), Ok(keyviz_migrations::CURRENT));
@@ -73,7 +74,7 @@ fn a_folder_of_schema_1_is_taken_over() {
 #[test]
 fn groups_never_see_each_others_keys() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let lineage = Uuid::from_u128(1);
     let mut batch = Batch::default();
     for group in [1, 2, u64::MAX] {
@@ -94,7 +95,7 @@ fn groups_never_see_each_others_keys() {
 #[test]
 fn what_is_damaged_is_named_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let lineage = Uuid::from_u128(1);
     let mut batch = Batch::default();
     for hour in 4..7 {
@@ -124,7 +125,7 @@ fn what_is_damaged_is_named_and_the_rest_is_served() {
 #[test]
 fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let lineage = Uuid::from_u128(1);
     let mut batch = Batch::default();
     for hour in 0..48 {
@@ -151,7 +152,7 @@ fn expired_hours_are_hidden_at_once_and_dropped_by_compaction() {
 #[test]
 fn bucket_indexes_are_of_their_group_and_expire_by_hour() {
     let folder = tempfile::tempdir().unwrap();
-    let store = open(folder.path(), DAY_MS);
+    let store = open(&folder.path().join("db"), DAY_MS);
     let index = |group| {
         let range = KeyRange::new(*b"b", *b"d").unwrap();
         let mut index = BucketIndex::default();
@@ -180,4 +181,46 @@ fn bucket_indexes_are_of_their_group_and_expire_by_hour() {
     store.compact();
     assert_eq!(store.retention().dropped(), 2 * 24);
     assert_eq!(store.view(24 * HOUR_MS).buckets(1, 0..=99).len(), 24, "gone from disk");
+}
+
+/// What tells about a time outlives its finest columns.
+#[test]
+fn each_tier_has_its_own_retention() {
+    let folder = tempfile::tempdir().unwrap();
+    let retention = Retention::with_rollups(DAY_MS, 2 * DAY_MS);
+    let store = Store::open(folder.path(), StoreOptions { retention }).unwrap();
+    let lineage = Uuid::from_u128(1);
+    let rollup = |tier, hour| Key::Rollup { tier, series: Series::Reads, hour, chunk: 0 };
+    let mut batch = Batch::default();
+    for hour in 0..72 {
+        batch.put(1, &Key::Range { lineage, hour }, block(hour).encode());
+        batch.put(1, &Key::Coverage { hour }, Coverage::default().encode());
+        batch.put(1, &rollup(Tier::FiveMinutes, hour), Vec::new());
+        batch.put(1, &rollup(Tier::Hour, hour), Vec::new());
+        batch.put(1, &Key::Coverage { hour }.quarantine(), Vec::new());
+        let event = LeaderEvent { node: "n".into(), term: hour };
+        batch.put_mark(1, &Key::Event { hlc: Hlc::new(hour * HOUR_MS, 0) }, &event);
+    }
+    store.commit(&batch).unwrap();
+    let view = store.view(72 * HOUR_MS);
+    assert_eq!((view.oldest_ms(), view.oldest_rollup_ms()), (48 * HOUR_MS, 24 * HOUR_MS));
+    assert_eq!(view.blocks(1, lineage, 0..=99).len(), 24);
+    assert_eq!(view.coverage(1, 0..=99).len(), 48);
+    assert_eq!(view.leader_events(1, 0, u64::MAX >> 16).unwrap().len(), 48);
+    assert_eq!(view.expired(1, lineage, 30..=60), [30..=47]);
+    assert!(view.expired(1, lineage, 48..=60).is_empty());
+    drop(view);
+    store.retention().allow_gc_at(72 * HOUR_MS);
+    store.flush().unwrap();
+    store.compact();
+    assert_eq!(store.retention().dropped(), 2 * 48 + 4 * 24);
+    let (hours, mut left) = (0..72, [0; 3]);
+    for key in store.view(0).dump().unwrap().keys() {
+        match Key::parse(key).and_then(|(_, key)| key.expiry()) {
+            Some((Period::Fine, hour)) if hour >= 48 => left[0] += 1,
+            Some((Period::Longest, hour)) if hour >= 24 => left[1] += 1,
+            found => left[2] += usize::from(found.is_some_and(|(_, hour)| hours.contains(&hour))),
+        }
+    }
+    assert_eq!(left, [2 * 24, 4 * 48, 0]);
 }

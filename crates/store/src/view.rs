@@ -7,17 +7,25 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
     BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
     lineage_record,
 };
-use keyviz_lineage::{Flags, GroupId, Hlc, LineageId, LineageRecord, Series, SourceId, Step};
+use keyviz_lineage::{
+    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step,
+};
 use rocksdb::{ReadOptions, Snapshot};
 
+use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
+mod read;
+mod scan;
+mod set_aside;
 mod unrecorded;
 
+pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 
 /// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
@@ -25,13 +33,29 @@ pub use unrecorded::Unrecorded;
 pub trait History {
     /// Wall time of the view, Unix milliseconds.
     fn now_ms(&self) -> u64;
-    /// The oldest instant that is retained.
+    /// The oldest instant of which the finest columns are retained.
     fn oldest_ms(&self) -> u64;
+    /// The oldest instant of which hourly roll-ups are retained, and who recorded them.
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.oldest_ms()
+    }
+    /// The stretches of these hours of one lineage whose finest columns have expired: nothing may be
+    /// said of them, not even that there was no traffic. Ascending.
+    fn expired(
+        &self,
+        _group: GroupId,
+        _lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        expired_before(self.oldest_ms(), &hours).into_iter().collect()
+    }
     /// The step of an answer over a span in which nothing was recorded.
     fn default_step(&self) -> Step {
         Step::MINUTE
     }
-    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place.
+    /// The blocks of one lineage, hour by hour. A damaged one is an error in its place; where one was
+    /// set aside, there is an error besides what was stored since. So it is with all that is read by
+    /// hour.
     fn blocks(
         &self,
         group: GroupId,
@@ -50,6 +74,29 @@ pub trait History {
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
         visit_series(self.blocks(group, lineage, hours), series, visit);
+    }
+    /// The finest cells of one series of many lineages: [`History::series`] of each, in any order.
+    fn cells(
+        &self,
+        group: GroupId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
+    }
+    /// The roll-ups of one series of many lineages, for the hours of which the tier is retained. What
+    /// has no roll-up (yet), or an uneven one, comes as [`Part::Cells`]: its finest cells.
+    fn rollups(
+        &self,
+        group: GroupId,
+        (_tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
     }
     /// Who recorded what in a group, hour by hour. A damaged one is an error in its place.
     fn coverage(
@@ -76,6 +123,11 @@ pub trait History {
     /// # Errors
     /// A read or decode failure, naming the key.
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError>;
+}
+
+fn expired_before(oldest_ms: u64, hours: &RangeInclusive<u64>) -> Option<RangeInclusive<u64>> {
+    let last = (oldest_ms / HOUR_MS).checked_sub(1)?.min(*hours.end());
+    (*hours.start() <= last).then(|| *hours.start()..=last)
 }
 
 /// One series of [`History::blocks`], as [`History::series`] tells it.
@@ -108,7 +160,9 @@ pub struct View<'a> {
     pub(crate) store: &'a Store,
     pub(crate) snapshot: Snapshot<'a>,
     now_ms: u64,
-    oldest_hour: u64,
+    /// The first hours that are not hidden.
+    oldest: Cutoffs,
+    set_aside: set_aside::SetAside,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -120,46 +174,13 @@ impl std::fmt::Debug for View<'_> {
 impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
-        let oldest_hour = self.retention.first_hour_at(now_ms);
-        View { store: self, snapshot: self.db.snapshot(), now_ms, oldest_hour }
+        let oldest = self.retention.cutoffs_at(now_ms);
+        let (snapshot, set_aside) = (self.db.snapshot(), set_aside::SetAside::default());
+        View { store: self, snapshot, now_ms, oldest, set_aside }
     }
 }
 
-type Pair = (Vec<u8>, Vec<u8>);
-
 impl View<'_> {
-    fn get<T>(
-        &self,
-        group: GroupId,
-        key: &Key,
-        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
-    ) -> Result<Option<T>, StoreError> {
-        let read = self.snapshot.get_cf(self.store.family(), key.encode(group));
-        let value =
-            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })?;
-        value.map(|value| decode(&value).map_err(|source| damaged(group, key, source))).transpose()
-    }
-
-    /// Every pair from `first` up to (not including) `end`.
-    fn scan(&self, first: Vec<u8>, end: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(first);
-        options.set_iterate_upper_bound(end);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-        let mut pairs = Vec::new();
-        cursor.seek_to_first();
-        while let Some((key, value)) = cursor.item() {
-            pairs.push((key.to_vec(), value.to_vec()));
-            cursor.next();
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "a scan".to_owned(),
-            source,
-        })?;
-        Ok(pairs)
-    }
-
     /// How far a group has come.
     ///
     /// # Errors
@@ -187,6 +208,14 @@ impl View<'_> {
     /// A read failure, naming the key.
     pub fn raw(&self, group: GroupId, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         self.get(group, key, |value| Ok(value.to_vec()))
+    }
+
+    /// The stored roll-ups under a [`Key::Rollup`], whatever their age: for merging into.
+    ///
+    /// # Errors
+    /// A read or decode failure, naming the key.
+    pub fn rollup(&self, group: GroupId, key: &Key) -> Result<Option<Chunk>, StoreError> {
+        self.get(group, key, Chunk::decode)
     }
 
     /// The stored coverage of one hour, whatever its age: for merging into.
@@ -238,16 +267,18 @@ impl View<'_> {
             .collect())
     }
 
-    /// Every boot of a source that this node has heard.
+    /// Every boot of a source that this node has heard. A damaged mark is left out and told
+    /// ([`Store::damage`]): its source is met as a new one.
     ///
     /// # Errors
-    /// A read or decode failure, naming the key.
+    /// A read failure.
     pub fn boot_marks(&self) -> Result<Vec<(SourceId, BootMark)>, StoreError> {
         let mut marks = Vec::new();
         for (key, value) in self.scan_prefix(key_layout::prefix::boot())? {
-            let mark = BootMark::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Boot { boot, node })) = Key::parse(&key) {
-                marks.push((SourceId { node, boot }, mark));
+            let Some((_, Key::Boot { boot, node })) = Key::parse(&key) else { continue };
+            match BootMark::decode(&value) {
+                Ok(mark) => marks.push((SourceId { node, boot }, mark)),
+                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
             }
         }
         Ok(marks)
@@ -263,7 +294,7 @@ impl View<'_> {
         from_ms: u64,
         to_ms: u64,
     ) -> Result<Vec<(Hlc, LeaderEvent)>, StoreError> {
-        let from_ms = from_ms.max(self.oldest_hour * keyviz_lineage::HOUR_MS);
+        let from_ms = from_ms.max(self.oldest.longest_hour * HOUR_MS);
         let first = Key::Event { hlc: Hlc::new(from_ms, 0) }.encode(group);
         let end = Key::Event { hlc: Hlc::new(to_ms, 0) }.encode(group);
         let mut events = Vec::new();
@@ -279,36 +310,15 @@ impl View<'_> {
         }
         Ok(events)
     }
+}
 
-    fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let end = key_layout::prefix::end(prefix.clone());
-        self.scan(prefix, end)
-    }
-
-    fn hours<T>(
-        &self,
-        group: GroupId,
-        hours: RangeInclusive<u64>,
-        key_of: impl Fn(u64) -> Key,
-        decode: impl Fn(&[u8]) -> Result<T, CodecError>,
-    ) -> Vec<(u64, Result<T, StoreError>)> {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
-        if from > to {
-            return Vec::new();
+impl View<'_> {
+    /// The first hour whose roll-ups of a tier are not hidden.
+    fn oldest_hour_of(&self, tier: Tier) -> u64 {
+        match tier {
+            Tier::Hour => self.oldest.longest_hour,
+            Tier::FiveMinutes => self.oldest.fine_hour,
         }
-        let mut end = key_of(to).encode(group);
-        end.push(0);
-        let pairs = match self.scan(key_of(from).encode(group), end) {
-            Ok(pairs) => pairs,
-            Err(error) => return vec![(from, Err(error))],
-        };
-        pairs
-            .into_iter()
-            .filter_map(|(key, value)| {
-                let hour = Key::parse(&key)?.1.expiry_hour()?;
-                Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-            })
-            .collect()
     }
 }
 
@@ -318,7 +328,11 @@ impl History for View<'_> {
     }
 
     fn oldest_ms(&self) -> u64 {
-        self.oldest_hour * keyviz_lineage::HOUR_MS
+        self.oldest.fine_hour * HOUR_MS
+    }
+
+    fn oldest_rollup_ms(&self) -> u64 {
+        self.oldest.longest_hour * HOUR_MS
     }
 
     fn blocks(
@@ -339,20 +353,24 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        let (from, to) = (*hours.start().max(&self.oldest_hour), *hours.end());
+        let (from, to) = (*hours.start().max(&self.oldest.fine_hour), *hours.end());
         if from > to {
             return;
         }
         let key_of = |hour| Key::Range { lineage, hour };
+        for (hour, error) in self.set_aside(group, &hours, key_of) {
+            visit(hour, Err(error));
+        }
         let mut end = key_of(to).encode(group);
         end.push(0);
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(end);
         let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
         cursor.seek(key_of(from).encode(group));
-        let mut reader = SeriesReader::default();
+        let (mut reader, mut next) = (SeriesReader::default(), from);
         while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
             if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
+                next = hour.saturating_add(1);
                 match reader.read(value, series) {
                     Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
                     Err(source) => visit(hour, Err(damaged_physical(key, source))),
@@ -360,9 +378,24 @@ impl History for View<'_> {
             }
             cursor.next();
         }
-        if let Err(source) = cursor.status() {
-            let key = key_of(from).to_string();
-            visit(from, Err(StoreError::Read { group, key, source }));
+        if cursor.status().is_err() {
+            let hours = self.hour_by_hour(group, next..=to, key_of, HourBlocks::decode);
+            visit_series(hours, series, visit);
+        }
+    }
+
+    /// The numbers are read from the store each time; who holds them asks [`View::rollups_by`].
+    fn rollups(
+        &self,
+        group: GroupId,
+        what: (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        match self.numbers(group) {
+            Ok(numbers) => self.rollups_by(&numbers, group, what, hours, wanted, visit),
+            Err(error) => visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
         }
     }
 
@@ -375,28 +408,27 @@ impl History for View<'_> {
     }
 
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
-        let mut groups = BTreeSet::new();
-        let mut cursor =
-            self.snapshot.raw_iterator_cf_opt(self.store.family(), ReadOptions::default());
-        let mut next = key_layout::NODE_GROUP + 1;
-        loop {
-            cursor.seek(next.to_be_bytes());
-            let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied()) else {
-                break;
-            };
-            let group = GroupId::from_be_bytes(group);
-            groups.insert(group);
-            match group.checked_add(1) {
-                Some(after) => next = after,
-                None => break,
+        self.tolerant(|options| {
+            let (mut groups, mut next) = (BTreeSet::new(), key_layout::NODE_GROUP + 1);
+            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+            loop {
+                cursor.seek(next.to_be_bytes());
+                let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied())
+                else {
+                    break;
+                };
+                let group = GroupId::from_be_bytes(group);
+                groups.insert(group);
+                match group.checked_add(1) {
+                    Some(after) => next = after,
+                    None => break,
+                }
             }
-        }
-        cursor.status().map_err(|source| StoreError::Read {
-            group: 0,
-            key: "the groups".to_owned(),
-            source,
-        })?;
-        Ok(groups)
+            let key = || "the groups".to_owned();
+            let read = |source| StoreError::Read { group: 0, key: key(), source };
+            cursor.status().map_err(read)?;
+            Ok(groups)
+        })
     }
 
     fn buckets(
@@ -410,9 +442,11 @@ impl History for View<'_> {
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
         let mut members = Vec::new();
         for (key, value) in self.scan_prefix(key_layout::prefix::member(group))? {
-            let member = Member::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Member { node })) = Key::parse(&key) {
-                members.push((node, member));
+            let Some((_, Key::Member { node })) = Key::parse(&key) else { continue };
+            match Member::decode(&value) {
+                Ok(member) => members.push((node, member)),
+                // What it recorded is then somebody's who was not expected: missing, not idle.
+                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
             }
         }
         Ok(members)
@@ -423,7 +457,7 @@ fn damaged(group: GroupId, key: &Key, source: CodecError) -> StoreError {
     StoreError::Damaged { group, key: key.to_string(), source }
 }
 
-fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
+pub(crate) fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
     match Key::parse(physical) {
         Some((group, key)) => damaged(group, &key, source),
         None => StoreError::Damaged { group: 0, key: physical.escape_ascii().to_string(), source },

@@ -78,7 +78,11 @@ pub(crate) fn recover(
     }
     let kept = start.settle(candidates);
     let mut deliveries = deliver_newest(&kept);
-    let (carried, withheld_from) = match carry_last(fs, &kept, &deliveries) {
+    // With no id left, a segment would get a name that the next start does not take for one: what is
+    // there stays where it is, and nothing can be appended.
+    let has_id = start.next_id <= MAX_SEQUENCE;
+    let carry = || carry_last(fs, &kept, &deliveries);
+    let (carried, withheld_from) = match has_id.then(carry).unwrap_or(Ok(Unsynced::default())) {
         Ok(unsynced) => (unsynced, u64::MAX),
         Err(from) => (Unsynced::default(), from),
     };

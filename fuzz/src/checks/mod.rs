@@ -8,7 +8,7 @@
 pub mod graph;
 pub mod key_range;
 
-use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
+use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member, Upgrade};
 use keyviz_codec::rollup::{Chunk, Columns, Entry, SLOTS, Tier};
 use keyviz_codec::{
     BucketIndex, Coverage, HourBlocks, Key, SeriesReader, column_record, envelope, lineage_record,
@@ -154,7 +154,7 @@ pub fn lineage_record(input: &[u8]) {
 pub fn marks(input: &[u8]) {
     let Some((&which, input)) = input.split_first() else { return };
     let Some(value) = sealed(input) else { return };
-    match which % 5 {
+    match which % 6 {
         0 => drop(same_mark::<Applied>(&value)),
         1 => {
             let Some(mut mark) = same_mark::<Member>(&value) else { return };
@@ -171,7 +171,8 @@ pub fn marks(input: &[u8]) {
             assert_eq!((mark.last_sequence, mark.digest_of(next)), (next, Some(7)));
         }
         3 => drop(same_mark::<LeaderEvent>(&value)),
-        _ => drop(same_mark::<u64>(&value)),
+        4 => drop(same_mark::<u64>(&value)),
+        _ => drop(same_mark::<Upgrade>(&value)),
     }
 }
 

@@ -40,7 +40,16 @@ impl View<'_> {
         group: GroupId,
         known: &dyn Fn(LineageId) -> bool,
     ) -> Result<Vec<Unrecorded>, StoreError> {
-        let mut cursor = self.blocks_cursor(group);
+        self.tolerant(|options| self.unrecorded_by(options, group, known))
+    }
+
+    fn unrecorded_by(
+        &self,
+        options: ReadOptions,
+        group: GroupId,
+        known: &dyn Fn(LineageId) -> bool,
+    ) -> Result<Vec<Unrecorded>, StoreError> {
+        let mut cursor = self.blocks_cursor(options, group);
         let mut found = Vec::new();
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
@@ -57,13 +66,66 @@ impl View<'_> {
         Ok(found)
     }
 
+    /// The lineages and virtual buckets that have blocks, whatever their age, by id. One seek each.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn lineages_of_blocks(&self, group: GroupId) -> Result<Vec<LineageId>, StoreError> {
+        self.tolerant(|options| {
+            let mut cursor = self.blocks_cursor(options, group);
+            let mut found = Vec::new();
+            cursor.seek_to_first();
+            while let Some(key) = cursor.key() {
+                let Some((_, Key::Range { lineage, .. })) = Key::parse(key) else {
+                    cursor.next();
+                    continue;
+                };
+                found.push(lineage);
+                cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
+            }
+            checked(&cursor, group)?;
+            Ok(found)
+        })
+    }
+
+    /// The first hour from `from` on of which any of `lineages` has a block. One seek each.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn next_block_hour(
+        &self,
+        group: GroupId,
+        lineages: &[LineageId],
+        from: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        self.tolerant(|options| {
+            let mut cursor = self.blocks_cursor(options, group);
+            let mut first = None;
+            for &lineage in lineages {
+                cursor.seek(Key::Range { lineage, hour: from }.encode(group));
+                let hour = block_at(&cursor, lineage);
+                first = first.into_iter().chain(hour).min();
+                checked(&cursor, group)?;
+            }
+            Ok(first)
+        })
+    }
+
     /// The first and the last hour of which blocks of each lineage are stored, whatever their age, by
     /// id. Two seeks a lineage; no block is read.
     ///
     /// # Errors
     /// A read failure.
     pub fn block_hours(&self, group: GroupId) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
-        let mut cursor = self.blocks_cursor(group);
+        self.tolerant(|options| self.block_hours_by(options, group))
+    }
+
+    fn block_hours_by(
+        &self,
+        options: ReadOptions,
+        group: GroupId,
+    ) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
+        let mut cursor = self.blocks_cursor(options, group);
         let mut found = Vec::new();
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
@@ -92,11 +154,13 @@ impl View<'_> {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Result<bool, StoreError> {
-        let mut cursor = self.blocks_cursor(group);
-        cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
-        let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
-        checked(&cursor, group)?;
-        Ok(found)
+        self.tolerant(|options| {
+            let mut cursor = self.blocks_cursor(options, group);
+            cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
+            let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
+            checked(&cursor, group)?;
+            Ok(found)
+        })
     }
 
     /// What is retained of one lineage, if anything.
@@ -107,8 +171,8 @@ impl View<'_> {
         lineage: LineageId,
     ) -> Option<Unrecorded> {
         cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
-        let last_hour = block_at(cursor, lineage).filter(|&hour| hour >= self.oldest_hour)?;
-        cursor.seek(Key::Range { lineage, hour: self.oldest_hour }.encode(group));
+        let last_hour = block_at(cursor, lineage).filter(|&hour| hour >= self.oldest.fine_hour)?;
+        cursor.seek(Key::Range { lineage, hour: self.oldest.fine_hour }.encode(group));
         let first_hour = block_at(cursor, lineage)?;
         let mut range = None;
         while range.is_none() && block_at(cursor, lineage).is_some() {
@@ -119,9 +183,8 @@ impl View<'_> {
         Some(Unrecorded { lineage, range, first_hour, last_hour })
     }
 
-    fn blocks_cursor(&self, group: GroupId) -> DBRawIterator<'_> {
+    fn blocks_cursor(&self, mut options: ReadOptions, group: GroupId) -> DBRawIterator<'_> {
         let all = key_layout::prefix::range(group);
-        let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(all.clone());
         options.set_iterate_upper_bound(key_layout::prefix::end(all));
         // One block of each lineage would push out what queries come back to.

@@ -1,0 +1,82 @@
+//! What the kernel says of this process and its files: processor time, memory, bytes written; and how
+//! a file leaves the page cache.
+//!
+//! Cold means: every file of the store was written back and given up with `posix_fadvise(DONTNEED)`,
+//! so that the next read asks the device. Other processes' files stay where they are. What a host
+//! under this machine keeps of them is out of reach.
+
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::time::{ClockId, clock_gettime};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn seconds(clock: ClockId) -> f64 {
+    clock_gettime(clock).map_or(0.0, |spent| spent.tv_sec() as f64 + spent.tv_nsec() as f64 / 1e9)
+}
+
+/// Processor time of all threads of this process, in seconds.
+pub(crate) fn process_cpu() -> f64 {
+    seconds(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// Processor time of this thread, in seconds.
+pub(crate) fn thread_cpu() -> f64 {
+    seconds(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn proc_number(file: &str, name: &str) -> Outcome<u64> {
+    let text = std::fs::read_to_string(file)?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let line = line.ok_or_else(|| format!("{file} has no {name}"))?;
+    Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Bytes that this process has sent to its disks.
+pub(crate) fn written_bytes() -> Outcome<u64> {
+    proc_number("/proc/self/io", "write_bytes")
+}
+
+/// Bytes that this process has had read from its disks.
+pub(crate) fn disk_read_bytes() -> Outcome<u64> {
+    proc_number("/proc/self/io", "read_bytes")
+}
+
+/// Memory of this process in bytes: now, and at most.
+pub(crate) fn resident_bytes() -> Outcome<(u64, u64)> {
+    let status = "/proc/self/status";
+    Ok((proc_number(status, "VmRSS")? << 10, proc_number(status, "VmHWM")? << 10))
+}
+
+fn files(folder: &Path) -> Outcome<Vec<PathBuf>> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() { open.push(path) } else { found.push(path) }
+        }
+    }
+    Ok(found)
+}
+
+/// Bytes of the files below `folder` whose names end so.
+pub(crate) fn bytes_of(folder: &Path, ending: &str) -> Outcome<u64> {
+    let mut bytes = 0;
+    for path in files(folder)? {
+        if path.to_string_lossy().ends_with(ending) {
+            bytes += path.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+/// Has every file below `folder` leave the page cache.
+pub(crate) fn forget(folder: &Path) -> Outcome<()> {
+    for path in files(folder)? {
+        let file = std::fs::File::open(path)?;
+        file.sync_all()?;
+        posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    }
+    Ok(())
+}

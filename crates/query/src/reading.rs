@@ -1,0 +1,175 @@
+//! What was recorded of the sources of an answer, on its time axis: from the coarsest tier that says all
+//! that its columns need.
+//!
+//! | the step is | read |
+//! |---|---|
+//! | whole hours | 1 h roll-ups |
+//! | whole five minutes, and the recorded windows fit into them | 5 min roll-ups, while they are retained |
+//! | anything else, or few sources are asked for that are retained | the finest columns |
+//!
+//! Few sources are read lineage by lineage, a week of one in one place; many hour by hour.
+//! Must not: know rows.
+//! Proof: `matrix_test.rs`, with each of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use keyviz_codec::SeriesColumn;
+use keyviz_codec::rollup::{Columns, SLOTS, Summary, Tier};
+use keyviz_lineage::{Flags, GroupId, HOUR_MS, LineageId, Series, Slot};
+use keyviz_store::{History, NOBODY, Part, StoreError, Wanted};
+
+use crate::cast::Cast;
+use crate::span::Span;
+
+/// How a question is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Fewer sources are read from the finest columns where those are retained.
+    pub(crate) narrow_sources: usize,
+    /// Sums by row and recorded window that are held at a time.
+    pub(crate) scratch_units: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { narrow_sources: 64, scratch_units: 1 << 22 }
+    }
+}
+
+/// Where in the answer a recorded window lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Its first unit.
+    pub(crate) unit: usize,
+    pub(crate) column: usize,
+}
+
+/// Takes what was read.
+pub(crate) trait Sink {
+    /// What a source, by its place among those asked for, recorded in one window: of a roll-up, or a
+    /// single cell.
+    fn take(&mut self, source: usize, place: Place, recorded: Summary);
+    /// What it recorded in these units cannot be read.
+    fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError);
+}
+
+/// One series on the axis of one answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) history: &'a dyn History,
+    pub(crate) cast: &'a Cast<'a>,
+    pub(crate) series: Series,
+    pub(crate) span: &'a Span,
+    pub(crate) limits: Limits,
+}
+
+impl Reading<'_> {
+    /// The tier that so many sources are read from; `None` = the finest columns.
+    pub(crate) fn tier(&self, sources: usize) -> Option<Tier> {
+        let (span, oldest_ms) = (self.span, self.history.oldest_ms());
+        let is_fine = span.from_ms >= oldest_ms;
+        let fits = |tier: Tier| span.step.ms().is_multiple_of(tier.step_ms());
+        if is_fine && sources < self.limits.narrow_sources {
+            None
+        } else if fits(Tier::Hour) {
+            // A pinned window may be older than all roll-ups.
+            (span.from_ms >= self.history.oldest_rollup_ms()).then_some(Tier::Hour)
+        } else {
+            let unit_fits = Tier::FiveMinutes.step_ms().is_multiple_of(span.unit.ms());
+            (is_fine && unit_fits && fits(Tier::FiveMinutes)).then_some(Tier::FiveMinutes)
+        }
+    }
+
+    /// Reads `sources`.
+    pub(crate) fn each(&self, tier: Option<Tier>, sources: &[Slot], sink: &mut impl Sink) {
+        let mut groups: BTreeMap<GroupId, Vec<(LineageId, u32)>> = BTreeMap::new();
+        for (tag, &source) in sources.iter().enumerate() {
+            if let Some(record) = self.cast.record(source) {
+                groups.entry(record.group).or_default().push((record.id, tag as u32));
+            }
+        }
+        let hours = self.span.hours();
+        for (group, lineages) in groups {
+            let wanted = Wanted { lineages: &lineages };
+            let mut visit = |hour: u64, part: Part<'_>| match part {
+                Part::Chunk { tags, columns } => self.chunk(hour, tags, columns, sink),
+                Part::Cells { tag, column } => self.cells(tier, hour, tag as usize, column, sink),
+                Part::Unread { tag: NOBODY, error } => {
+                    let units = self.span.units_within(hour * HOUR_MS, u64::MAX);
+                    for &(_, tag) in &lineages {
+                        sink.unread(tag as usize, units.clone(), &error);
+                    }
+                }
+                Part::Unread { tag, error } => {
+                    let end_ms = (hour + 1) * HOUR_MS;
+                    sink.unread(
+                        tag as usize,
+                        self.span.units_within(hour * HOUR_MS, end_ms),
+                        &error,
+                    );
+                }
+            };
+            match tier {
+                Some(tier) => {
+                    let what = (tier, self.series);
+                    self.history.rollups(group, what, hours.clone(), &wanted, &mut visit);
+                }
+                None => self.history.cells(group, self.series, hours.clone(), &wanted, &mut visit),
+            }
+        }
+    }
+
+    fn place(&self, start_ms: u64) -> Option<Place> {
+        let unit = self.span.unit_of(start_ms)?;
+        Some(Place { unit, column: unit / self.span.units_per_column() })
+    }
+
+    fn chunk(&self, hour: u64, tags: &[u32], columns: &Columns, sink: &mut impl Sink) {
+        let tier = columns.tier();
+        for window in 0..tier.windows() {
+            let start_ms = hour * HOUR_MS + window as u64 * tier.step_ms();
+            let Some(place) = self.place(start_ms) else { continue };
+            let at = window * SLOTS;
+            let flags = columns.flags.get(at..at + SLOTS);
+            let numbers = columns.sums[at..at + SLOTS].iter().zip(&columns.maxima[at..at + SLOTS]);
+            for (slot, (&tag, (&sum, &max))) in tags.iter().zip(numbers).enumerate() {
+                let flags = flags.map_or(Flags::NONE, |flags| flags[slot]);
+                if tag != NOBODY && (sum > 0 || !flags.is_none()) {
+                    sink.take(tag as usize, place, Summary { sum, max, flags });
+                }
+            }
+        }
+    }
+
+    /// The finest cells of one source, summed up as the roll-ups are where the others are.
+    fn cells(
+        &self,
+        tier: Option<Tier>,
+        hour: u64,
+        source: usize,
+        column: SeriesColumn<'_>,
+        sink: &mut impl Sink,
+    ) {
+        let window_ms = tier.map_or(column.step.ms(), Tier::step_ms);
+        let mut open: Option<(u64, Summary)> = None;
+        let mut flush = |open: Option<(u64, Summary)>| {
+            let Some((start_ms, recorded)) = open else { return };
+            if let Some(place) = self.place(start_ms) {
+                sink.take(source, place, recorded);
+            }
+        };
+        let cells = column.cells().filter(|&(_, value, flags)| value > 0 || !flags.is_none());
+        for (index, value, flags) in cells {
+            let start_ms = hour * HOUR_MS + u64::from(index) * column.step.ms();
+            let start_ms = start_ms - start_ms % window_ms;
+            if open.is_none_or(|(held_ms, _)| held_ms != start_ms) {
+                flush(open.replace((start_ms, Summary::default())));
+            }
+            if let Some((_, recorded)) = &mut open {
+                recorded.add(value, flags);
+            }
+        }
+        flush(open);
+    }
+}

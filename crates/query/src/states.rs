@@ -1,0 +1,196 @@
+//! What each cell is, from who was alive and who recorded (contract section 5).
+//!
+//! Invariant: Q3.
+//! Cost: a look-up a cell where the row's lineages lived through the whole column.
+//! Proof: `matrix_test.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use keyviz_lineage::{Flags, GroupId, HOUR_MS, Slot, unix_hour};
+use keyviz_store::History;
+
+use crate::cast::Cast;
+use crate::presence::{self, Presence};
+use crate::span::Span;
+use crate::sums::Mark;
+use crate::{CellState, MatrixCell};
+
+/// A state, and whether any of it is stretched.
+type Seen = (CellState, bool);
+
+/// Tells what cells are.
+pub(crate) struct States<'a> {
+    pub(crate) history: &'a dyn History,
+    pub(crate) cast: &'a Cast<'a>,
+    pub(crate) span: &'a Span,
+    presence: &'a BTreeMap<GroupId, Presence>,
+    /// What each group says of whole columns, once it was asked for.
+    columns: BTreeMap<GroupId, Vec<Seen>>,
+    /// Whether the finest columns were read, which may have expired.
+    is_fine: bool,
+}
+
+/// When the lineages of a row lived, by group: units, ascending and apart.
+type Lives = Vec<(GroupId, Vec<Range<usize>>)>;
+
+impl<'a> States<'a> {
+    pub(crate) fn new(
+        history: &'a dyn History,
+        cast: &'a Cast<'a>,
+        span: &'a Span,
+        presence: &'a BTreeMap<GroupId, Presence>,
+        is_fine: bool,
+    ) -> Self {
+        Self { history, cast, span, presence, columns: BTreeMap::new(), is_fine }
+    }
+
+    /// The units in any part of which a source was alive.
+    fn alive(&self, source: Slot) -> Range<usize> {
+        let part = self.cast.life(source).part(self.span.from_ms, self.span.to_ms);
+        part.map_or(0..0, |(from_ms, to_ms)| self.span.units_within(from_ms, to_ms))
+    }
+
+    fn lives(&self, sources: &[Slot]) -> Lives {
+        let mut stretches: Vec<(GroupId, Range<usize>)> = Vec::new();
+        for &source in sources {
+            let alive = self.alive(source);
+            if !alive.is_empty() {
+                let groups = self.cast.groups_of(source).iter();
+                stretches.extend(groups.map(|&group| (group, alive.clone())));
+            }
+        }
+        stretches.sort_unstable_by_key(|(group, units)| (*group, units.start));
+        let mut lives = Lives::new();
+        for (group, units) in stretches {
+            if lives.last().is_none_or(|(held, _)| *held != group) {
+                lives.push((group, Vec::new()));
+            }
+            let Some((_, held)) = lives.last_mut() else { continue };
+            match held.last_mut() {
+                Some(last) if units.start <= last.end => last.end = last.end.max(units.end),
+                _ => held.push(units),
+            }
+        }
+        lives
+    }
+
+    /// What a group says of a stretch of units.
+    fn over(&mut self, group: GroupId, column: usize, units: &Range<usize>) -> Option<Seen> {
+        let (presence, per_column) = (self.presence.get(&group)?, self.span.units_per_column());
+        if units.len() < per_column {
+            return Some(presence.over(units));
+        }
+        let whole =
+            |column: usize| presence.over(&(column * per_column..(column + 1) * per_column));
+        let columns = 0..self.span.columns();
+        let held = self.columns.entry(group).or_insert_with(|| columns.map(whole).collect());
+        held.get(column).copied()
+    }
+
+    /// Sets the states of one row, and the flags that come with them.
+    pub(crate) fn set(
+        &mut self,
+        sources: &[Slot],
+        cells: &mut [MatrixCell],
+        marks: &[Mark],
+        strays: impl Fn(usize) -> Option<&'a BTreeSet<GroupId>>,
+    ) {
+        let lives = self.lives(sources);
+        let expired = self.expired(sources);
+        let mut next = vec![0; lives.len()];
+        for (column, (cell, &mark)) in cells.iter_mut().zip(marks).enumerate() {
+            let first = column * self.span.units_per_column();
+            let units = first..first + self.span.units_per_column();
+            let mut seen: Option<Seen> = None;
+            let mut lived = false;
+            for ((group, stretches), next) in lives.iter().zip(&mut next) {
+                while stretches.get(*next).is_some_and(|stretch| stretch.end <= units.start) {
+                    *next += 1;
+                }
+                let here = stretches[*next..].iter().take_while(|s| s.start < units.end);
+                for stretch in here {
+                    lived = true;
+                    let stretch = stretch.start.max(units.start)..stretch.end.min(units.end);
+                    add(&mut seen, self.over(*group, column, &stretch));
+                }
+            }
+            if !lived && mark.traffic {
+                for &group in strays(column).into_iter().flatten() {
+                    add(&mut seen, self.over(group, column, &units));
+                }
+            }
+            let gone = expired.iter().filter(|gone| gone.touches(&units)).count();
+            let is_gone = gone > 0
+                && expired.iter().map(|gone| gone.units_in(&units)).sum::<usize>()
+                    >= sources.iter().map(|&source| overlap(&self.alive(source), &units)).sum();
+            cell.state = match seen {
+                None => CellState::Nonexistent,
+                Some(_) if is_gone && !mark.traffic => CellState::Missing,
+                Some(_) if gone > 0 => CellState::Partial,
+                Some((CellState::Measured, _)) if mark.unread => CellState::Partial,
+                Some((CellState::Measured, _)) if !mark.traffic => CellState::Idle,
+                Some((CellState::Missing, _)) if mark.traffic => CellState::Partial,
+                Some((state, _)) => state,
+            };
+            add_flags(cell, seen.is_some_and(|(_, stretched)| stretched));
+        }
+    }
+
+    /// What of the sources' lives has expired while what tells who recorded it has not.
+    fn expired(&self, sources: &[Slot]) -> Vec<Expired> {
+        let oldest_hour = unix_hour(self.history.oldest_ms());
+        if !self.is_fine || *self.span.hours().start() >= oldest_hour {
+            return Vec::new();
+        }
+        let of_source = |&source: &Slot| {
+            let record = self.cast.record(source)?;
+            let hours = self.history.expired(record.group, record.id, self.span.hours());
+            let alive = self.alive(source);
+            Some(hours.into_iter().map(move |hours| {
+                let end_ms = (*hours.end() + 1).saturating_mul(HOUR_MS);
+                let units = self.span.units_within(*hours.start() * HOUR_MS, end_ms);
+                Expired(alive.start.max(units.start)..alive.end.min(units.end))
+            }))
+        };
+        sources.iter().filter_map(of_source).flatten().filter(|gone| !gone.0.is_empty()).collect()
+    }
+}
+
+/// A stretch of a source's life that nothing is known of.
+struct Expired(Range<usize>);
+
+impl Expired {
+    fn touches(&self, units: &Range<usize>) -> bool {
+        self.units_in(units) > 0
+    }
+
+    fn units_in(&self, units: &Range<usize>) -> usize {
+        overlap(&self.0, units)
+    }
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> usize {
+    a.end.min(b.end).saturating_sub(a.start.max(b.start))
+}
+
+fn add(seen: &mut Option<Seen>, more: Option<Seen>) {
+    if let Some((state, stretched)) = more {
+        *seen = Some(match *seen {
+            Some(held) => (presence::combine(held.0, state), held.1 || stretched),
+            None => (state, stretched),
+        });
+    }
+}
+
+fn add_flags(cell: &mut MatrixCell, stretched: bool) {
+    if cell.state == CellState::Partial {
+        cell.flags = cell.flags.or(Flags::PARTIAL);
+    }
+    if stretched {
+        cell.flags = cell.flags.or(Flags::STRETCHED);
+    }
+    if cell.counted == u64::MAX || cell.inherited == u64::MAX {
+        cell.flags = cell.flags.or(Flags::SATURATED);
+    }
+}

@@ -1,0 +1,260 @@
+//! Adds what the sources recorded into the rows that show them, and into the totals of the columns.
+//!
+//! A row's largest window: from the finest columns it is exact, the largest sum of what its sources
+//! recorded in one window; from roll-ups it is the largest window of one source, a lower bound
+//! (contract section 6).
+//! Invariants: Q1, Q2.
+//! Proof: `matrix_test.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use keyviz_codec::rollup::Summary;
+use keyviz_lineage::{Flags, GroupId};
+use keyviz_store::StoreError;
+
+use crate::cast::Cast;
+use crate::reading::{Place, Sink};
+use crate::shown::{Shown, Take};
+use crate::span::Span;
+use crate::{ColumnTotals, MatrixCell};
+
+/// What a cell has besides its sums.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// Whether anything was counted.
+    pub(crate) traffic: bool,
+    /// Whether some of it cannot be read.
+    pub(crate) unread: bool,
+}
+
+/// What each row counts over the whole span.
+pub(crate) struct RowTotals<'a> {
+    pub(crate) shown: &'a Shown,
+    /// By row.
+    pub(crate) totals: Vec<u128>,
+}
+
+impl Sink for RowTotals<'_> {
+    fn take(&mut self, source: usize, _: Place, recorded: Summary) {
+        for (row, take) in &self.shown.takes[self.shown.sources[source].takes.clone()] {
+            let counted = match take {
+                Take::Counted => recorded.sum,
+                Take::Inherited => 0,
+                Take::Apportioned(share) => share.of(recorded.sum),
+            };
+            self.totals[*row as usize] += u128::from(counted);
+        }
+    }
+
+    fn unread(&mut self, _: usize, _: Range<usize>, _: &StoreError) {}
+}
+
+/// Which sources had traffic, or may have had.
+pub(crate) struct Busy(pub(crate) Vec<bool>);
+
+impl Sink for Busy {
+    fn take(&mut self, source: usize, _: Place, _: Summary) {
+        self.0[source] = true;
+    }
+
+    fn unread(&mut self, source: usize, _: Range<usize>, _: &StoreError) {
+        self.0[source] = true;
+    }
+}
+
+/// The cells of all rows.
+pub(crate) struct Sums<'a> {
+    cast: &'a Cast<'a>,
+    span: &'a Span,
+    shown: &'a Shown,
+    /// For each source, the units in any part of which it was alive.
+    alive: Vec<Range<usize>>,
+    /// Row by row, `columns` each.
+    pub(crate) cells: Vec<MatrixCell>,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) totals: Vec<ColumnTotals>,
+    /// Groups that recorded in a cell in which their lineage did not live, by its place in `cells`.
+    pub(crate) strays: BTreeMap<usize, BTreeSet<GroupId>>,
+    pub(crate) warnings: Vec<String>,
+    peaks: Peaks,
+    /// The rows in work.
+    rows: Range<u32>,
+    /// The sources in work, by their place in `shown`.
+    tags: Vec<u32>,
+    /// Sources that are in `totals` from rows before.
+    summed: Vec<bool>,
+}
+
+/// Where the largest window of a cell comes from.
+enum Peaks {
+    /// Each window is a whole cell.
+    Cells,
+    /// Each window is a roll-up that says its own.
+    Rollups,
+    /// Sums by unit, for the rows in work.
+    Units(Vec<u64>),
+}
+
+impl<'a> Sums<'a> {
+    /// `from_rollups`: windows come with their own maxima.
+    pub(crate) fn new(
+        cast: &'a Cast<'a>,
+        span: &'a Span,
+        shown: &'a Shown,
+        rows: usize,
+        from_rollups: bool,
+    ) -> Self {
+        let alive = |slot| {
+            let part = cast.life(slot).part(span.from_ms, span.to_ms);
+            part.map_or(0..0, |(from_ms, to_ms)| span.units_within(from_ms, to_ms))
+        };
+        let cells = rows * span.columns();
+        Self {
+            cast,
+            span,
+            shown,
+            alive: shown.sources.iter().map(|source| alive(source.slot)).collect(),
+            cells: vec![MatrixCell::default(); cells],
+            marks: vec![Mark::default(); cells],
+            totals: vec![ColumnTotals::default(); span.columns()],
+            strays: BTreeMap::new(),
+            warnings: Vec::new(),
+            peaks: match span.units_per_column() {
+                _ if from_rollups => Peaks::Rollups,
+                1 => Peaks::Cells,
+                _ => Peaks::Units(Vec::new()),
+            },
+            rows: 0..0,
+            tags: Vec::new(),
+            summed: vec![false; shown.sources.len()],
+        }
+    }
+
+    /// How many rows may be in work at a time, for `units` sums.
+    pub(crate) fn rows_at_a_time(&self, units: usize) -> u32 {
+        match self.peaks {
+            Peaks::Units(_) => (units / self.span.units()).max(1) as u32,
+            Peaks::Cells | Peaks::Rollups => u32::MAX,
+        }
+    }
+
+    /// Begins with some rows. Returns the sources to be read for them, as slots.
+    pub(crate) fn begin(&mut self, rows: Range<u32>) -> Vec<u32> {
+        let shown = self.shown;
+        let is_shown = |tag: &u32| {
+            let takes = &shown.takes[shown.sources[*tag as usize].takes.clone()];
+            takes.iter().any(|(row, _)| rows.contains(row))
+        };
+        self.tags = (0..shown.sources.len() as u32).filter(is_shown).collect();
+        if let Peaks::Units(units) = &mut self.peaks {
+            units.clear();
+            units.resize(rows.len() * self.span.units(), 0);
+        }
+        self.rows = rows;
+        self.tags.iter().map(|&tag| shown.sources[tag as usize].slot).collect()
+    }
+
+    /// All that was asked for by [`Sums::begin`] has been read.
+    pub(crate) fn end(&mut self) {
+        for &tag in &self.tags {
+            self.summed[tag as usize] = true;
+        }
+        let columns = self.span.columns();
+        let cells = self.rows.start as usize * columns..self.rows.end as usize * columns;
+        match &self.peaks {
+            Peaks::Rollups => {}
+            Peaks::Cells => {
+                for cell in &mut self.cells[cells] {
+                    cell.max = cell.counted.saturating_add(cell.inherited);
+                }
+            }
+            Peaks::Units(units) => {
+                let windows = units.chunks(self.span.units_per_column());
+                for (cell, windows) in self.cells[cells].iter_mut().zip(windows) {
+                    cell.max = windows.iter().copied().max().unwrap_or(0);
+                }
+            }
+        }
+    }
+}
+
+impl Sink for Sums<'_> {
+    fn take(&mut self, source: usize, place: Place, recorded: Summary) {
+        let tag = self.tags[source] as usize;
+        let source = &self.shown.sources[tag];
+        let is_new = !self.summed[tag];
+        let is_alive = self.alive[tag].contains(&place.unit);
+        let total = &mut self.totals[place.column];
+        if is_new {
+            let elsewhere = source.elsewhere.as_ref().map_or(0, |share| share.of(recorded.sum));
+            total.recorded = total.recorded.saturating_add(recorded.sum - elsewhere);
+        }
+        let mut is_inherited = false;
+        for (row, take) in &self.shown.takes[source.takes.clone()] {
+            if !self.rows.contains(row) {
+                continue;
+            }
+            let at = *row as usize * self.span.columns() + place.column;
+            let cell = &mut self.cells[at];
+            self.marks[at].traffic |= recorded.sum > 0;
+            cell.flags = cell.flags.or(recorded.flags);
+            let (sum, max) = match take {
+                Take::Counted => {
+                    cell.counted = cell.counted.saturating_add(recorded.sum);
+                    total.counted = total.counted.saturating_add(recorded.sum);
+                    (recorded.sum, recorded.max)
+                }
+                Take::Inherited => {
+                    cell.flags = cell.flags.or(Flags::INHERITED);
+                    cell.inherited = cell.inherited.saturating_add(recorded.sum);
+                    is_inherited = true;
+                    (recorded.sum, recorded.max)
+                }
+                Take::Apportioned(share) => {
+                    let sum = share.of(recorded.sum);
+                    cell.flags = cell.flags.or(Flags::APPORTIONED);
+                    cell.counted = cell.counted.saturating_add(sum);
+                    total.counted = total.counted.saturating_add(sum);
+                    (sum, share.of(recorded.max))
+                }
+            };
+            match &mut self.peaks {
+                Peaks::Cells => {}
+                Peaks::Rollups => cell.max = cell.max.max(max),
+                Peaks::Units(units) => {
+                    let row = (*row - self.rows.start) as usize;
+                    let held = &mut units[row * self.span.units() + place.unit];
+                    *held = held.saturating_add(sum);
+                }
+            }
+            if !is_alive {
+                let groups = self.cast.groups_of(source.slot);
+                self.strays.entry(at).or_default().extend(groups);
+            }
+        }
+        if is_new && is_inherited && source.is_ownerless {
+            total.inherited = total.inherited.saturating_add(recorded.sum);
+        }
+    }
+
+    /// What cannot be read is unknown where its lineage was alive, not idle (Q3).
+    fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError) {
+        let tag = self.tags[source] as usize;
+        self.warnings.push(error.to_string());
+        let alive = &self.alive[tag];
+        let units = alive.start.max(units.start)..alive.end.min(units.end);
+        if units.is_empty() {
+            return;
+        }
+        let per_column = self.span.units_per_column();
+        let columns = units.start / per_column..units.end.div_ceil(per_column);
+        for (row, _) in &self.shown.takes[self.shown.sources[tag].takes.clone()] {
+            if self.rows.contains(row) {
+                let first = *row as usize * self.span.columns();
+                let marks = &mut self.marks[first + columns.start..first + columns.end];
+                marks.iter_mut().for_each(|mark| mark.unread = true);
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Many lineages at once: wide questions read roll-ups, hour by hour, a chunk of lineages at a time.
+//!
+//! A lineage-hour comes once: from the roll-up, or, where that does not say (uneven, damaged, under a
+//! number that cannot be read), from its block, as its finest cells; where there is no block either
+//! (the roll-ups outlive them), as unread.
+//! Invariant: what a scan tells adds up to what [`History::series`] tells of each lineage (S2).
+//! Proof: `scan_test.rs`.
+
+use std::ops::RangeInclusive;
+
+use keyviz_codec::rollup::{Columns, SLOTS, Tier};
+use keyviz_codec::{Key, SeriesColumn, key_layout};
+use keyviz_lineage::{GroupId, LineageId, Series};
+use rocksdb::ReadOptions;
+
+use super::{History, View, damaged_physical};
+use crate::{Numbers, StoreError};
+
+/// The tag of a slot that nobody asked for.
+pub const NOBODY: u32 = u32::MAX;
+
+/// The lineages (or virtual buckets) of a scan, each with the tag that it goes by in the answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// All of one group.
+    pub lineages: &'a [(LineageId, u32)],
+}
+
+/// What a scan tells of one hour.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// A chunk of roll-ups.
+    Chunk {
+        /// The tag of each slot, [`SLOTS`] of them; [`NOBODY`] where it is not wanted.
+        tags: &'a [u32],
+        /// Their windows.
+        columns: &'a Columns,
+    },
+    /// The finest cells of one lineage: one part a step.
+    Cells {
+        /// Whose.
+        tag: u32,
+        /// What was recorded.
+        column: SeriesColumn<'a>,
+    },
+    /// What was recorded of one lineage cannot be read.
+    Unread {
+        /// Whose; [`NOBODY`]: of all of them, from this hour on.
+        tag: u32,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+/// [`History::series`] of each wanted lineage, as parts.
+pub fn visit_each<H: History + ?Sized>(
+    history: &H,
+    group: GroupId,
+    series: Series,
+    hours: RangeInclusive<u64>,
+    wanted: &Wanted<'_>,
+    visit: &mut dyn FnMut(u64, Part<'_>),
+) {
+    for &(lineage, tag) in wanted.lineages {
+        history.series(group, lineage, series, hours.clone(), &mut |hour, column| match column {
+            Ok(column) => visit(hour, Part::Cells { tag, column }),
+            Err(error) => visit(hour, Part::Unread { tag, error }),
+        });
+    }
+}
+
+/// One scan of roll-ups.
+struct RollupScan<'v, 'a> {
+    view: &'v View<'a>,
+    group: GroupId,
+    tier: Tier,
+    series: Series,
+    /// By number.
+    tags: Vec<u32>,
+    wanted: Wanted<'v>,
+    /// Which lineage has which number.
+    numbers: &'v Numbers,
+}
+
+impl<'a> View<'a> {
+    /// [`History::rollups`], by numbers that the caller holds.
+    pub fn rollups_by<'v>(
+        &'v self,
+        numbers: &'v Numbers,
+        group: GroupId,
+        (tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'v>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        let (from, to) = (*hours.start().max(&self.oldest_hour_of(tier)), *hours.end());
+        if from > to || wanted.lineages.is_empty() {
+            return;
+        }
+        let mut tags = vec![NOBODY; numbers.len().next_multiple_of(SLOTS)];
+        for &(lineage, tag) in wanted.lineages {
+            if let Some(number) = numbers.get(lineage) {
+                tags[number as usize] = tag;
+            }
+        }
+        let scan = RollupScan { view: self, group, tier, series, tags, wanted: *wanted, numbers };
+        scan.set_aside(from..=to, visit);
+        if numbers.damage().is_empty() {
+            scan.run(from..=to, visit);
+        } else {
+            scan.without_numbers(from..=to, visit);
+        }
+    }
+}
+
+impl RollupScan<'_, '_> {
+    fn run(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
+        let (tier, series) = (self.tier, self.series);
+        let key_of = |hour, chunk| Key::Rollup { tier, series, hour, chunk }.encode(self.group);
+        let mut options = ReadOptions::default();
+        let end = key_layout::prefix::end(key_layout::prefix::rollup_of(self.group, tier, series));
+        options.set_iterate_upper_bound(match hours.end().checked_add(1) {
+            Some(next) => key_of(next, 0),
+            None => end,
+        });
+        let mut cursor = self.view.snapshot.raw_iterator_cf_opt(self.view.store.family(), options);
+        cursor.seek(key_of(*hours.start(), 0));
+        let mut columns = Columns::default();
+        while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
+            if let Some((_, Key::Rollup { hour, chunk, .. })) = Key::parse(key) {
+                let first = chunk as usize * SLOTS;
+                let tags = self.tags.get(first..first + SLOTS).unwrap_or(&[]);
+                if tags.iter().any(|&tag| tag != NOBODY) {
+                    match columns.read(value) {
+                        Ok(()) => self.chunk(hour, tags, &columns, visit),
+                        Err(source) => {
+                            let error = || damaged_physical(key, source.clone());
+                            self.blocks_of(hour, tags, &|_| true, &error, visit);
+                        }
+                    }
+                }
+            }
+            cursor.next();
+        }
+        if let Err(source) = cursor.status() {
+            let (group, key) = (self.group, format!("the roll-ups of {}", series.name()));
+            let tag = NOBODY;
+            visit(
+                *hours.start(),
+                Part::Unread { tag, error: StoreError::Read { group, key, source } },
+            );
+        }
+    }
+
+    /// What was set aside is in no roll-up either.
+    fn set_aside(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
+        let lost = match self.view.keys_set_aside(self.group) {
+            Ok(lost) => lost,
+            Err(error) => return visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
+        };
+        for key in lost.iter() {
+            let Key::Range { lineage, hour } = key else { continue };
+            let asked = self.wanted.lineages.iter().find(|(id, _)| id == lineage);
+            if let Some(&(_, tag)) = asked.filter(|_| hours.contains(hour)) {
+                let error = StoreError::SetAside { group: self.group, key: key.to_string() };
+                visit(*hour, Part::Unread { tag, error });
+            }
+        }
+    }
+
+    fn chunk(
+        &self,
+        hour: u64,
+        tags: &[u32],
+        columns: &Columns,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit(hour, Part::Chunk { tags, columns });
+        if columns.uneven.is_empty() {
+            return;
+        }
+        let lost = || StoreError::RollupUneven { group: self.group, hour };
+        self.blocks_of(hour, tags, &|slot| columns.uneven.contains(slot), &lost, visit);
+    }
+
+    /// Some lineages of a chunk from their blocks.
+    fn blocks_of(
+        &self,
+        hour: u64,
+        tags: &[u32],
+        which: &dyn Fn(usize) -> bool,
+        error: &dyn Fn() -> StoreError,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        let is_asked = |(slot, tag): &(usize, &u32)| **tag != NOBODY && which(*slot);
+        let asked: Vec<u32> =
+            tags.iter().enumerate().filter(is_asked).map(|(_, &tag)| tag).collect();
+        let lineages = self.wanted.lineages.iter().filter(|(_, tag)| asked.contains(tag));
+        let lineages: Vec<(LineageId, u32)> = lineages.copied().collect();
+        self.from_blocks(hour..=hour, &lineages, error, visit);
+    }
+
+    fn from_blocks(
+        &self,
+        hours: RangeInclusive<u64>,
+        lineages: &[(LineageId, u32)],
+        error: &dyn Fn() -> StoreError,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self.view, self.group, self.series, hours.clone(), &Wanted { lineages }, visit);
+        let gone = *hours.start()..self.view.oldest.fine_hour.min(hours.end().saturating_add(1));
+        for hour in gone {
+            for &(_, tag) in lineages {
+                visit(hour, Part::Unread { tag, error: error() });
+            }
+        }
+    }
+
+    /// Some number is unknown: nobody can tell whose the roll-ups are that nobody claims.
+    fn without_numbers(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
+        let (group, why) = (self.group, self.numbers.damage().join("; "));
+        let error = || StoreError::NumbersLost { group, why: why.clone() };
+        self.from_blocks(hours, self.wanted.lineages, &error, visit);
+    }
+}
