@@ -2,8 +2,9 @@ use std::fs;
 use std::path::Path;
 
 use keyviz_codec::marks::{Applied, Mark};
-use keyviz_codec::{Coverage, HourBlocks, lineage_record};
-use keyviz_lineage::{Cause, Hlc, KeyRange, LineageRecord};
+use keyviz_codec::rollup::Tier;
+use keyviz_codec::{Coverage, HourBlocks, lineage_record, numbers};
+use keyviz_lineage::{Cause, Hlc, KeyRange, LineageRecord, Series};
 use uuid::Uuid;
 
 use super::*;
@@ -32,14 +33,28 @@ fn folder_with(path: &Path, spoiled: &[Key]) {
     let folder = DataDir::lock(path).unwrap();
     let store = Store::open(&folder.db(), StoreOptions { retention: Retention::new(1) }).unwrap();
     let mut batch = Batch::default();
-    for (key, mut value) in [
+    batch.put(1, &Key::Numbers { chunk: 0 }, numbers::encode(&[LINEAGE]));
+    let rollups = [5, 6].into_iter().flat_map(|hour| {
+        let of = |tier, series| Key::Rollup { tier, series, hour, chunk: 0 };
+        let keys =
+            Tier::ALL.into_iter().flat_map(move |tier| Series::ALL.map(|series| of(tier, series)));
+        keys.map(|key| {
+            let Key::Rollup { tier, series, .. } = key else { unreachable!() };
+            let mut values = Chunk::new(tier);
+            let entries = rollup::of(&HourBlocks::default(), tier);
+            values.set(0, Some(entries[series as usize]));
+            (key, values.encode())
+        })
+    });
+    let others = [
         (Key::Range { lineage: LINEAGE, hour: 5 }, HourBlocks::default().encode()),
         (Key::Range { lineage: LINEAGE, hour: 6 }, HourBlocks::default().encode()),
         (Key::Coverage { hour: 5 }, Coverage::default().encode()),
         (Key::Lineage { lineage: LINEAGE }, lineage_record::encode(&record())),
         (Key::Applied, Applied::default().encode()),
         (Key::Swept, 3u64.encode()),
-    ] {
+    ];
+    for (key, mut value) in rollups.chain(others) {
         if spoiled.contains(&key) {
             value[1] ^= 1;
         }
@@ -71,11 +86,11 @@ fn what_does_not_decode_is_set_aside_and_the_rest_is_as_it_was() {
     assert!(again.steps.is_empty() && again.left.is_clean(), "{again:?}");
     let store = OfflineStore::open(&folder.path().join("db")).unwrap();
     let report = crate::check(&store, 0, &mut |_| {});
-    assert_eq!(report.set_aside, 3);
+    assert_eq!(report.set_aside, 5);
     assert!(report.findings.is_clean(), "{:?}", report.findings);
     // What it was before is beside it, whole, and a node takes the folder with it.
     let before = super::plan(&OfflineStore::open(&kept).unwrap(), &mut |_| {});
-    assert_eq!(before.steps.len(), 3);
+    assert_eq!(before.steps.len(), 5);
     assert!(DataDir::lock(folder.path()).is_ok());
     let empty = DataDir::lock(folder.path()).unwrap();
     assert_eq!(repair(&empty, &again).unwrap(), None);
