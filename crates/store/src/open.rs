@@ -37,7 +37,7 @@ use crate::retention::Retention;
 use crate::tuning::Tuning;
 use crate::{Batch, StoreError};
 
-const FAMILY: &str = "keyviz";
+pub(crate) const FAMILY: &str = "keyviz";
 
 /// How to open a store.
 #[derive(Clone, Debug)]
@@ -178,7 +178,7 @@ impl Store {
     }
 }
 
-fn base_options() -> Options {
+pub(crate) fn base_options() -> Options {
     let mut options = Options::default();
     options.set_paranoid_checks(true);
     options.set_keep_log_file_num(10);

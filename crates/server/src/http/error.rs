@@ -4,6 +4,8 @@ use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use keyviz_query::QueryError;
+use keyviz_replica::BackupError;
+use keyviz_store::StoreError;
 use serde_json::json;
 
 use crate::node::NodeError;
@@ -46,6 +48,14 @@ impl From<NodeError> for HttpError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "storage")
             }
             NodeError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            NodeError::NoBackupDir => (StatusCode::NOT_FOUND, "invalid_request"),
+            NodeError::Backup(BackupError::Store(StoreError::BackupLocked { .. })) => {
+                (StatusCode::CONFLICT, "busy")
+            }
+            NodeError::Backup(BackupError::Store(_) | BackupError::Wal(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "storage")
+            }
+            NodeError::Backup(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             NodeError::Unknown { .. } => (StatusCode::NOT_FOUND, "not_found"),
             NodeError::Panicked { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
