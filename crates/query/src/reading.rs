@@ -77,7 +77,7 @@ impl Reading<'_> {
             None
         } else if fits(Tier::Hour) {
             // A pinned window may be older than all roll-ups.
-            (span.from_ms >= self.history.oldest_rollup_ms()).then_some(Tier::Hour)
+            (span.to_ms > self.history.oldest_rollup_ms()).then_some(Tier::Hour)
         } else {
             let unit_fits = Tier::FiveMinutes.step_ms().is_multiple_of(span.unit.ms());
             (is_fine && unit_fits && fits(Tier::FiveMinutes)).then_some(Tier::FiveMinutes)
