@@ -19,6 +19,7 @@ mod observe;
 mod plan;
 mod questions;
 mod report;
+mod retention;
 mod settings;
 mod store;
 mod wal;
@@ -27,7 +28,7 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 13] = [
+const BENCHES: [(&str, Run, bool); 14] = [
     ("observe", observe::run, true),
     ("codec", codec::run, true),
     ("codec-entropy", codec_entropy::run, true),
@@ -41,6 +42,7 @@ const BENCHES: [(&str, Run, bool); 13] = [
     ("query", questions::run_on_kept, false),
     ("settings", settings::run, false),
     ("lineage-growth", || lineage_growth::run(None), true),
+    ("retention", retention::run, true),
 ];
 
 /// `keyviz-bench [NAME...]` runs the benches named, or all.

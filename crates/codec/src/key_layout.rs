@@ -14,6 +14,8 @@
 //! | `!admin\|keyviz\|damaged\|<logical key>` | the bytes as found | a value that failed its checksum when it had to be rewritten |
 //! | `!admin\|keyviz\|meta\|applied` | [`crate::marks::Applied`] | the last command and WAL record that this group has applied |
 //! | `!admin\|keyviz\|meta\|swept` | u64 | closed lineages whose last hour lies before this one may have been removed |
+//! | `!admin\|keyviz\|meta\|pin\|<id: 16>` | [`crate::Pin`] | what the group keeps beyond the retention |
+//! | `!admin\|keyviz\|meta\|freeze` | [`crate::marks::Freeze`] | group 0: a clock jumped, and nothing is dropped until so much later |
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
@@ -38,6 +40,7 @@ const DAMAGED: &[u8] = b"!admin|keyviz|damaged|";
 const META: &[u8] = b"!admin|keyviz|meta|";
 const MEMBER: &[u8] = b"member|";
 const BOOT: &[u8] = b"boot|";
+const PIN: &[u8] = b"pin|";
 
 /// The group whose keys are the node's own: reserved, so no host can name it.
 pub const NODE_GROUP: GroupId = 0;
@@ -67,9 +70,11 @@ pub enum Key {
     Swept,
     Member { node: String },
     Boot { boot: Uuid, node: String },
+    Pin { id: Uuid },
     Schema,
     Upgrade,
     Hlc,
+    Freeze,
 }
 
 impl Key {
@@ -118,6 +123,8 @@ impl Key {
             Self::Boot { boot, node } => {
                 key.extend_from_slice(&[META, BOOT, boot.as_bytes(), node.as_bytes()].concat());
             }
+            Self::Pin { id } => key.extend_from_slice(&[META, PIN, id.as_bytes()].concat()),
+            Self::Freeze => key.extend_from_slice(&[META, b"freeze"].concat()),
             Self::Schema => key.extend_from_slice(&[META, b"schema"].concat()),
             Self::Upgrade => key.extend_from_slice(&[META, b"upgrade"].concat()),
             Self::Hlc => key.extend_from_slice(&[META, b"hlc"].concat()),
@@ -156,6 +163,8 @@ impl Key {
             } else if let Some(rest) = meta.strip_prefix(BOOT) {
                 let (boot, node) = rest.split_at_checked(16)?;
                 Self::Boot { boot: uuid(boot)?, node: text(node)? }
+            } else if let Some(id) = meta.strip_prefix(PIN) {
+                Self::Pin { id: uuid(id)? }
             } else {
                 match meta {
                     b"applied" => Self::Applied,
@@ -163,6 +172,7 @@ impl Key {
                     b"schema" => Self::Schema,
                     b"upgrade" => Self::Upgrade,
                     b"hlc" => Self::Hlc,
+                    b"freeze" => Self::Freeze,
                     _ => return None,
                 }
             }
@@ -233,7 +243,7 @@ pub mod prefix {
     use keyviz_lineage::{LineageId, Series};
 
     use super::{
-        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, RANGE, ROLLUP, Tier,
+        BOOT, DAMAGED, EVENT, GroupId, LINEAGE, MEMBER, META, NUMBERS, PIN, RANGE, ROLLUP, Tier,
         range_prefix, rollup_prefix,
     };
 
@@ -287,6 +297,11 @@ pub mod prefix {
         within(group, &[META, MEMBER])
     }
 
+    /// Every pin of the group.
+    pub fn pin(group: GroupId) -> Vec<u8> {
+        within(group, &[META, PIN])
+    }
+
     /// Everything of the group that was set aside.
     pub fn damaged(group: GroupId) -> Vec<u8> {
         within(group, &[DAMAGED])
@@ -323,6 +338,8 @@ impl fmt::Display for Key {
             Self::Swept => write!(f, "!admin|keyviz|meta|swept"),
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
+            Self::Pin { id } => write!(f, "!admin|keyviz|meta|pin|{id}"),
+            Self::Freeze => write!(f, "!admin|keyviz|meta|freeze"),
             Self::Schema => write!(f, "!admin|keyviz|meta|schema"),
             Self::Upgrade => write!(f, "!admin|keyviz|meta|upgrade"),
             Self::Hlc => write!(f, "!admin|keyviz|meta|hlc"),

@@ -20,6 +20,8 @@ fn every_key_parses_back_and_sorts_by_group_first() {
         Key::Schema,
         Key::Upgrade,
         Key::Hlc,
+        Key::Freeze,
+        Key::Pin { id: lineage },
     ];
     for key in keys {
         let physical = key.encode(9);

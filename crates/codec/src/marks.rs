@@ -6,6 +6,7 @@
 //! Member       n spans | for each: from ms | 0, or 1 + left ms
 //! BootMark     last sequence | last window's end ms | touched ms | n digests | digests, u64 little-endian, oldest first
 //! LeaderEvent  node: length, UTF-8 | term
+//! Freeze       since ms | ms left of it | 0 = the clocks parted by, 1 = no column for | ms
 //! Upgrade      from version | to version | position: length, bytes
 //! number       varint
 //! ```
@@ -124,6 +125,26 @@ pub struct LeaderEvent {
     pub term: u64,
 }
 
+/// Garbage collection is frozen because a clock jumped (contract section 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// When it was noticed, by the wall clock of that moment, Unix milliseconds.
+    pub since_ms: u64,
+    /// For how much longer it lasts, in milliseconds of uptime, when this was written.
+    pub left_ms: u64,
+    /// What happened.
+    pub why: FreezeReason,
+}
+
+/// What the clock did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FreezeReason {
+    /// Wall and monotonic time parted by so many milliseconds.
+    Parted(u64),
+    /// At start, the wall clock was so many milliseconds past the newest stored window.
+    Behind(u64),
+}
+
 /// How far the upgrade of a folder to another schema version has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upgrade {
@@ -235,6 +256,31 @@ impl Mark for LeaderEvent {
 
     fn read(input: &mut Source<'_, '_>) -> Result<Self, CodecError> {
         Ok(Self { node: input.0.text()?.to_owned(), term: input.0.uint()? })
+    }
+}
+
+impl Mark for Freeze {
+    const WHAT: &'static str = "freeze mark";
+
+    fn write(&self, out: &mut Sink<'_>) {
+        out.0.uint(self.since_ms);
+        out.0.uint(self.left_ms);
+        let (why, by_ms) = match self.why {
+            FreezeReason::Parted(by_ms) => (0, by_ms),
+            FreezeReason::Behind(by_ms) => (1, by_ms),
+        };
+        out.0.uint(why);
+        out.0.uint(by_ms);
+    }
+
+    fn read(input: &mut Source<'_, '_>) -> Result<Self, CodecError> {
+        let (since_ms, left_ms) = (input.0.uint()?, input.0.uint()?);
+        let why = match (input.0.uint()?, input.0.uint()?) {
+            (0, by_ms) => FreezeReason::Parted(by_ms),
+            (1, by_ms) => FreezeReason::Behind(by_ms),
+            _ => return Err(input.0.invalid("a reason that is none")),
+        };
+        Ok(Self { since_ms, left_ms, why })
     }
 }
 

@@ -23,6 +23,8 @@ fn marks_come_back_and_damage_is_an_error() {
     check(&LeaderEvent { node: "n1".into(), term: 4 });
     check(&Upgrade { from: 1, to: 3, position: b"\0x".to_vec() });
     check(&77u64);
+    check(&Freeze { since_ms: 5, left_ms: 86_400_000, why: FreezeReason::Parted(7_200_000) });
+    check(&Freeze { since_ms: 5, left_ms: 0, why: FreezeReason::Behind(u64::MAX) });
 }
 
 #[test]

@@ -14,11 +14,13 @@ mod checks;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member, Upgrade};
+use keyviz_codec::marks::{
+    Applied, BootMark, Freeze, FreezeReason, LeaderEvent, Mark, Member, Upgrade,
+};
 use keyviz_codec::rollup::{self, Chunk, Entry, Tier};
 use keyviz_codec::{
-    BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, WindowCover, column_record,
-    lineage_record,
+    BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, Pin, WindowCover,
+    column_record, lineage_record,
 };
 use keyviz_lineage::{
     Bucket, BucketPart, Cause, Column, Counts, Flags, Hlc, KeyRange, LineageRecord, Row, Series,
@@ -273,8 +275,24 @@ fn keys() -> Vec<Seed> {
         ("schema", Key::Schema),
         ("upgrade", Key::Upgrade),
         ("hlc", Key::Hlc),
+        ("pin", Key::Pin { id: lineage }),
+        ("freeze", Key::Freeze),
     ];
     named.into_iter().map(|(name, key)| ("key", name, key.encode(1))).collect()
+}
+
+fn pin() -> Pin {
+    let runs = vec![488_880..=488_881, 488_888..=488_888];
+    Pin {
+        created: Hlc::new(1_760_000_000_000, 1),
+        first_hour: 488_800,
+        first_fine_hour: 488_880,
+        last_hour: 488_888,
+        range: range("a", "m"),
+        note: "the outage".to_owned(),
+        bytes: 70_000,
+        lineages: [(Uuid::from_u128(7), runs), (Uuid::from_u128(8), Vec::new())].into(),
+    }
 }
 
 fn marks() -> Vec<Seed> {
@@ -284,6 +302,8 @@ fn marks() -> Vec<Seed> {
         touched_ms: 1_760_000_100_500,
         digests: [1, 2, u64::MAX].into(),
     };
+    let why = FreezeReason::Parted(7_200_000);
+    let freeze = Freeze { since_ms: 1_760_000_100_000, left_ms: 86_400_000, why };
     let named = [
         ("applied", Applied { index: 7, wal_sequence: 300 }.encode()),
         ("member", Member { spans: vec![(60_000, Some(120_000)), (180_000, None)] }.encode()),
@@ -291,6 +311,8 @@ fn marks() -> Vec<Seed> {
         ("leader", LeaderEvent { node: "node-1".into(), term: 4 }.encode()),
         ("number", u64::MAX.encode()),
         ("upgrade", Upgrade { from: 1, to: 3, position: vec![0, 7] }.encode()),
+        ("freeze", freeze.encode()),
+        ("pin", pin().encode()),
     ];
     let which = |at: usize, value| [vec![at as u8], unsealed(value)].concat();
     let numbered = named.into_iter().enumerate();

@@ -2,7 +2,8 @@
 //!
 //! Groups have their own phase within the interval, so that they never fire together. After a round
 //! the WAL is released, retention is moved on, and once an hour the memtable is flushed so that
-//! compaction can see (and drop) what has expired, and lineage records that nothing needs any more are
+//! compaction can see (and drop) what has expired, what is overdue is compacted by hand
+//! (`reclaim.rs`), and lineage records that nothing needs any more are
 //! swept. While a clock is not trusted (see `clock_guard.rs`), neither happens.
 
 use std::collections::HashMap;
@@ -12,19 +13,20 @@ use std::time::Duration;
 
 use keyviz_lineage::{GroupId, unix_hour};
 
-use crate::clock_guard::ClockGuard;
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::ingest::Job;
+use crate::reclaim::Reclaim;
 use crate::recorder::Shared;
-use crate::sweep;
+use crate::{gc, sweep};
 
 const TICK: Duration = Duration::from_millis(250);
 const RETRY_PAUSE_MS: u64 = 2_000;
 
-pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
+pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>) {
     let mut last_turn: HashMap<GroupId, u64> = HashMap::new();
     let mut flushed_hour = unix_hour(shared.clock.unix_ms());
+    let mut reclaim = Reclaim::default();
     // The first sweep is due at once: a node that never runs for an hour must not keep all.
     let mut swept_hour = None;
     // After a failure, being woken does not count for a moment: a full disk must not make this spin.
@@ -65,16 +67,14 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
         retry_after_ms = if failed { monotonic_ms + RETRY_PAUSE_MS } else { 0 };
         shared.checkpoint.round_ended(now, failed);
         let wall_ms = shared.clock.unix_ms();
-        let may_drop = guard.may_drop(wall_ms, shared.clock.monotonic_ms());
-        Counters::set(&shared.counters.gc_frozen, u64::from(!may_drop));
-        if may_drop {
-            shared.store.retention().allow_gc_at(wall_ms);
-            if !stop && swept_hour.replace(unix_hour(wall_ms)) != Some(unix_hour(wall_ms)) {
-                sweep::order(shared, jobs, wall_ms);
-            }
+        let may_drop = gc::look(shared, wall_ms);
+        if may_drop && !stop && swept_hour.replace(unix_hour(wall_ms)) != Some(unix_hour(wall_ms)) {
+            sweep::order(shared, jobs, wall_ms);
         }
-        if unix_hour(wall_ms) != flushed_hour || stop {
-            flushed_hour = unix_hour(wall_ms);
+        // Every group has had its turn since the hour ended.
+        let settled_hour = unix_hour(wall_ms.saturating_sub(interval_ms));
+        if settled_hour != flushed_hour || stop {
+            flushed_hour = settled_hour;
             if let Err(error) = shared.store.flush() {
                 tracing::warn!(%error, "the memtable could not be flushed");
             }
@@ -82,6 +82,7 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>, mut guard: ClockGuard) {
         if stop {
             return;
         }
+        reclaim.round(shared, wall_ms, may_drop);
     }
 }
 

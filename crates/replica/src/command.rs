@@ -9,8 +9,10 @@ use std::sync::Arc;
 use keyviz_lineage::{GraphError, LineageId, LineageRecord, Transition};
 use keyviz_store::StoreError;
 use thiserror::Error;
+use uuid::Uuid;
 
 use crate::memory::Delta;
+use crate::pins::{PinError, PinOrder};
 
 /// A change to one group's history.
 #[derive(Clone, Debug)]
@@ -24,6 +26,13 @@ pub enum Command {
     },
     /// Closed lineages that nothing retained needs any more go.
     SweepLineage(Sweep),
+    /// A past window is kept beyond the retention.
+    Pin(Box<PinOrder>),
+    /// It is no longer. Changes nothing where it is not there.
+    Unpin {
+        /// The pin.
+        id: Uuid,
+    },
     /// A closed lineage whose record was lost (damaged) is there again. Changes nothing where the
     /// record still is.
     RestoreLineage {
@@ -49,7 +58,7 @@ pub struct Sweep {
 }
 
 /// What applying a command did.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// The group's applied index after it.
     pub index: u64,
@@ -58,6 +67,8 @@ pub struct Outcome {
     pub transitions: Vec<Result<usize, GraphError>>,
     /// For [`Command::SweepLineage`]: how many records it removed.
     pub swept: u64,
+    /// For [`Command::Pin`]: the bytes that it keeps in this group, or why it was refused.
+    pub pinned: Option<Result<u64, PinError>>,
 }
 
 /// Why a command was not applied. It may be proposed again: applying is idempotent.

@@ -17,6 +17,8 @@ pub struct RecorderConfig {
     /// How long hourly roll-ups are kept, and lineage records, coverage and events with them, in
     /// milliseconds. Default 90 days; never less than `retention_ms`.
     pub rollup_retention_ms: u64,
+    /// The most bytes that pins keep, over all groups. Default 1 GiB.
+    pub pin_max_bytes: u64,
     /// How often each group's window is written to the store, in milliseconds. Default 5 min,
     /// 1 s to 1 h.
     pub persist_interval_ms: u64,
@@ -35,6 +37,7 @@ impl RecorderConfig {
             data_dir: data_dir.into(),
             retention_ms: 7 * 24 * keyviz_lineage::HOUR_MS,
             rollup_retention_ms: 90 * 24 * keyviz_lineage::HOUR_MS,
+            pin_max_bytes: 1 << 30,
             persist_interval_ms: 300_000,
             wal_max_bytes: 64 << 20,
             default_step: Step::MINUTE,

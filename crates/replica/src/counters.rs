@@ -79,6 +79,13 @@ counters! {
     wal_failing,
     /// 1 while garbage collection is frozen (a clock jumped).
     gc_frozen,
+    /// Pin marks that the last start could not read: nothing is dropped while there is one.
+    damaged_pins,
+    /// The start of the oldest hour of finest columns on disk that no pin keeps, Unix milliseconds; 0
+    /// = none. As of the last full hour.
+    oldest_row_ms,
+    /// The same of what is kept with the hourly roll-ups.
+    oldest_rollup_row_ms,
 }
 
 impl Counters {

@@ -16,7 +16,7 @@ use keyviz_codec::column_record;
 use keyviz_codec::marks::{BootMark, digest};
 use keyviz_lineage::hlc::MAX_AHEAD_MS;
 use keyviz_lineage::{
-    Change, Column, Entry, GraphError, GroupId, Hlc, RouteId, SourceId, Transition,
+    Change, Column, Entry, GraphError, GroupId, Hlc, ProposalId, RouteId, SourceId, Transition,
 };
 use keyviz_store::StoreError;
 use keyviz_wal::{Wal, WalError};
@@ -84,6 +84,10 @@ pub(crate) enum Job {
     Sweep {
         group: GroupId,
         sweep: Sweep,
+    },
+    /// An HLC and a proposal id of the node's own.
+    Draw {
+        reply: oneshot::Sender<Result<(Hlc, ProposalId), String>>,
     },
     /// Take nothing more, so that the last checkpoint holds all that was acknowledged.
     Close {
@@ -178,6 +182,10 @@ impl Ingest {
             }
             Job::Retry => self.retry(),
             Job::Sweep { group, sweep } => self.sweep(group, sweep),
+            Job::Draw { reply } => {
+                // The asker may be gone.
+                let _ = reply.send(self.issuer.draw(1).map_err(|error| error.to_string()));
+            }
             Job::Close { reply } => {
                 self.finish();
                 self.is_closed = true;

@@ -67,6 +67,16 @@ pub(super) enum Action {
         pick: u8,
         hour: u8,
     },
+    Pin {
+        id: u8,
+        hours: (u8, u8, u8),
+        cut: (u8, u8),
+        also: Vec<u8>,
+        max_bytes: u64,
+    },
+    Unpin {
+        id: u8,
+    },
     /// An earlier command once more.
     Again {
         back: u8,
@@ -122,6 +132,9 @@ pub(super) fn action() -> impl Strategy<Value = Action> {
             .prop_map(|(pick, hour, writes, repeats)| Action::Columns { pick, hour, writes, repeats }),
         5 => (0u8..14, prop::collection::vec(pick, 0..2), any::<bool>())
             .prop_map(|(hour, also, is_late)| Action::Sweep { hour, also, is_late }),
+        4 => (0u8..6, (0u8..12, 0u8..6, 0u8..12), (b'a'..=b'p', b'a'..=b'p'), prop::collection::vec(pick, 0..3), prop_oneof![3 => Just(1 << 20), 1 => 100u64..600])
+            .prop_map(|(id, hours, cut, also, max_bytes)| Action::Pin { id, hours, cut, also, max_bytes }),
+        2 => (0u8..6).prop_map(|id| Action::Unpin { id }),
         1 => (pick, 0u8..12).prop_map(|(pick, hour)| Action::Restore { pick, hour }),
         4 => pick.prop_map(|back| Action::Again { back }),
         4 => (pick, -4_000_000i64..4_000_000).prop_map(|(back, offset_ms)| Action::Retried { back, offset_ms }),
@@ -341,6 +354,32 @@ fn restore(graph: &LineageGraph, action: &Action) -> Option<(GroupId, Command)> 
     Some((1, Command::RestoreLineage { record: Box::new(record) }))
 }
 
+fn pin(graph: &LineageGraph, log: &Log, action: &Action) -> Option<(GroupId, Command)> {
+    let group = |id: &u8| GROUPS[usize::from(id % 2)];
+    if let Action::Unpin { id } = action {
+        return Some((group(id), Command::Unpin { id: Uuid::from_u128((*id).into()) }));
+    }
+    let Action::Pin { id, hours: (first, fine, last), cut, also, max_bytes } = action else {
+        return None;
+    };
+    let mut all: Vec<LineageId> = graph.records().map(|record| record.id).collect();
+    all.sort_unstable();
+    let first_hour = unix_hour(START_MS) + u64::from(*first);
+    let last_hour = first_hour + u64::from(*last);
+    let order = PinOrder {
+        id: Uuid::from_u128((*id).into()),
+        created: Hlc::new(log.now_ms, 0),
+        first_hour,
+        first_fine_hour: (first_hour + u64::from(*fine)).min(last_hour + 1),
+        last_hour,
+        range: range(*cut),
+        note: String::new(),
+        also: also.iter().filter_map(|&pick| pick_of(&all, pick)).collect(),
+        max_bytes: *max_bytes,
+    };
+    Some((group(id), Command::Pin(Box::new(order))))
+}
+
 /// The same command, or the same event under another proposal and HLC.
 fn repeated(log: &mut Log, action: &Action) -> Option<(GroupId, Command)> {
     let (back, offset_ms) = match action {
@@ -383,5 +422,6 @@ pub(super) fn command(
     columns(&graph, log, action)
         .or_else(|| sweep(leader, action))
         .or_else(|| restore(&graph, action))
+        .or_else(|| pin(&graph, log, action))
         .or_else(|| repeated(log, action))
 }

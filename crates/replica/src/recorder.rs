@@ -9,12 +9,14 @@ use std::thread::JoinHandle;
 
 use futures::channel::oneshot;
 use keyviz_lineage::{Clock, Entry, GroupId, LineageGraph, SourceId};
+use keyviz_store::retention::Hold;
 use keyviz_store::{DataDir, History as _, Store, StoreError};
 use keyviz_wal::{FileSystem, RealFs};
 
 use crate::config::{RecorderConfig, RecorderError};
 use crate::counters::{Counters, CountersSnapshot};
 use crate::events::{self, Event, EventKind};
+use crate::gc::Gc;
 use crate::group_log::{GroupLog, LocalGroupLog};
 use crate::ingest::{Job, Verdict};
 use crate::memory::Memory;
@@ -51,6 +53,11 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) memory: RwLock<Memory>,
     pub(crate) checkpoint: CheckpointSignal,
+    pub(crate) gc: Mutex<Gc>,
+    /// One pin at a time.
+    pub(crate) pinning: Mutex<()>,
+    /// While a pin cannot be read, nothing may go: it might be what it keeps.
+    pub(crate) _damaged_pins: Vec<Hold>,
     /// Held for its lock.
     pub(crate) _data_dir: DataDir,
 }
@@ -170,10 +177,9 @@ impl Recorder {
         progress: &Progress,
         make_log: MakeLog<'_>,
     ) -> Result<Self, RecorderError> {
-        let recovered = recovery::recover(wal_files, config, clock, progress, make_log)?;
+        let ingest = recovery::recover(wal_files, config, clock, progress, make_log)?;
         let (jobs, receiver) = channel();
-        let shared = Arc::clone(&recovered.ingest.shared);
-        let ingest = recovered.ingest;
+        let shared = Arc::clone(&ingest.shared);
         let spawn = |name: &'static str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())
@@ -182,8 +188,8 @@ impl Recorder {
         };
         let ingest = spawn("keyviz-ingest", Box::new(move || ingest.run(&receiver)))?;
         let checkpoint = {
-            let (shared, jobs, guard) = (Arc::clone(&shared), jobs.clone(), recovered.clock_guard);
-            spawn("keyviz-persist", Box::new(move || checkpoint::run(&shared, &jobs, guard)))?
+            let (shared, jobs) = (Arc::clone(&shared), jobs.clone());
+            spawn("keyviz-persist", Box::new(move || checkpoint::run(&shared, &jobs)))?
         };
         progress.ready.store(true, Ordering::Release);
         Ok(Self { shared, jobs, threads: Mutex::new(vec![checkpoint, ingest]) })

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use keyviz_codec::column_record;
 use keyviz_codec::marks::{Applied, BootMark, digest};
@@ -17,22 +17,17 @@ use keyviz_store::retention::Retention;
 use keyviz_store::{DataDir, History, Store, StoreError, StoreOptions, UpgradeProgress};
 use keyviz_wal::{FileSystem, Record, Wal, WalOptions};
 
-use crate::clock_guard::ClockGuard;
 use crate::config::{RecorderConfig, RecorderError};
 use crate::counters::Counters;
+use crate::gc::Gc;
 use crate::group_log::GroupLog;
 use crate::ingest::{FLAG_ROWS_LEFT_OUT, Ingest, KIND_COLUMN, KIND_LEAVE, KIND_SKIP};
 use crate::issuer::Issuer;
 use crate::memory::Memory;
 use crate::recorder::{CheckpointSignal, Progress, Shared};
 use crate::rehome::Rehome;
-use crate::stand_ins;
 use crate::state_machine::StateMachine;
-
-pub(crate) struct Recovered {
-    pub(crate) ingest: Ingest,
-    pub(crate) clock_guard: ClockGuard,
-}
+use crate::{pins, stand_ins};
 
 /// Makes the group log over a state machine.
 pub(crate) type MakeLog<'a> = &'a dyn Fn(Arc<StateMachine>) -> Arc<dyn GroupLog>;
@@ -51,7 +46,7 @@ pub(crate) fn recover(
     clock: Arc<dyn Clock>,
     progress: &Progress,
     make_log: MakeLog<'_>,
-) -> Result<Recovered, RecorderError> {
+) -> Result<Ingest, RecorderError> {
     let data_dir = DataDir::lock(&config.data_dir)?;
     let retention = Retention::with_rollups(config.retention_ms, config.rollup_retention_ms);
     let options = StoreOptions { retention };
@@ -60,8 +55,14 @@ pub(crate) fn recover(
     progress.upgrading_to.store(0, Ordering::Relaxed);
     let counters = Counters::default();
     let Stored { graph, applied, boots, memory, hlc } = load(&store, clock.unix_ms(), &counters)?;
+    let damaged_pins = pins::load(&store)?;
+    Counters::set(&counters.damaged_pins, damaged_pins.len() as u64);
     let newest_ms = boots.values().map(|mark| mark.last_window_end_ms).max();
-    let clock_guard = ClockGuard::new(clock.unix_ms(), clock.monotonic_ms(), newest_ms);
+    let gc = {
+        let view = store.view(clock.unix_ms());
+        let stored_ms = view.newest_coverage_hour()?.map(|hour| (hour + 1) * HOUR_MS);
+        Gc::new(&view, (clock.unix_ms(), clock.monotonic_ms()), newest_ms.max(stored_ms))?
+    };
     let machine = Arc::new(StateMachine::new(Arc::clone(&store), graph));
     machine.note_recorded(&[], 0, newest_ms.unwrap_or(0));
     let log = make_log(Arc::clone(&machine));
@@ -106,9 +107,12 @@ pub(crate) fn recover(
         counters,
         memory: RwLock::new(memory),
         checkpoint: CheckpointSignal::default(),
+        gc: Mutex::new(gc),
+        pinning: Mutex::new(()),
+        _damaged_pins: damaged_pins,
         _data_dir: data_dir,
     });
-    let ingest = Ingest {
+    Ok(Ingest {
         shared,
         wal,
         boots,
@@ -118,8 +122,7 @@ pub(crate) fn recover(
         batch_bytes: 0,
         limbo: Vec::new(),
         is_closed: false,
-    };
-    Ok(Recovered { ingest, clock_guard })
+    })
 }
 
 /// Tells readiness and the log how far an upgrade is: the log at its beginning, and for each tenth.

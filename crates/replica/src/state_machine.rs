@@ -30,6 +30,7 @@ use crate::command::{Command, Outcome, ProposeError, Sweep};
 use crate::newest::NewestHours;
 use crate::numbers::Registry;
 use crate::persist::{After, Before, merge_delta};
+use crate::pins;
 
 /// Applies commands to the store and keeps the graph that they make.
 #[derive(Debug)]
@@ -131,7 +132,7 @@ impl StateMachine {
             return Ok(outcome);
         }
         let mut batch = Batch::default();
-        let (mut changes, mut after) = (Vec::new(), None);
+        let (mut changes, mut after, mut pins) = (Vec::new(), None, None);
         match command {
             Command::Transitions(transitions) => {
                 outcome.transitions =
@@ -151,6 +152,12 @@ impl StateMachine {
                     outcome.swept = self.sweep(&view, group, sweep, &mut batch, &mut changes)?;
                 }
             }
+            Command::Pin(order) => {
+                let (changed, pinned) =
+                    pins::apply(&view, &self.graph(), group, order, &mut batch)?;
+                (pins, outcome.pinned) = (changed, Some(pinned));
+            }
+            Command::Unpin { id } => pins = pins::remove(&view, group, *id, &mut batch)?,
             Command::RestoreLineage { record } => {
                 self.restore(&view, group, record, &mut batch, &mut changes)?;
             }
@@ -160,6 +167,9 @@ impl StateMachine {
             outcome.index = index;
             put_applied(group, applied, &mut batch);
             self.store.commit(&batch)?;
+            if let Some(pins) = pins {
+                self.store.retention().set_pins(pins);
+            }
             if let Some(After { numbers, stored }) = after {
                 let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
                 held.install(group, numbers);
@@ -228,7 +238,8 @@ impl StateMachine {
         let mut swept = 0;
         for &lineage in &sweep.lineages {
             let held = graph.get(lineage).filter(|held| held.group == group && !held.is_live());
-            if held.is_some() {
+            // It may have been pinned since the leader looked.
+            if held.is_some() && !view.pins().keeps_lineage(group, lineage) {
                 batch.delete(group, &Key::Lineage { lineage });
                 changes.push(GraphChange::Remove(lineage));
                 swept += 1;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::StateMachine;
 use crate::command::{Command, Sweep};
 use crate::memory::Delta;
+use crate::pins::{MAX_PINS, PinOrder};
 use crate::sweep::removable;
 
 #[path = "random_log_test.rs"]
@@ -76,16 +77,18 @@ fn open(folder: &Path) -> StateMachine {
         .collect::<Result<_, _>>()
         .unwrap();
     drop(view);
+    assert!(crate::pins::load(&store).unwrap().is_empty(), "a damaged pin");
     StateMachine::new(store, LineageGraph::from_records(records))
 }
 
 /// Applies a command as the log's entry at `index`. What it did.
 fn apply(replica: &Replica, group: GroupId, index: u64, command: &Command) -> Answer {
     let outcome = replica.machine().apply_at(group, index, command).unwrap();
-    (outcome.transitions, outcome.swept)
+    let pinned = outcome.pinned.map(|pinned| pinned.map_err(|error| error.to_string()));
+    (outcome.transitions, outcome.swept, pinned)
 }
 
-type Answer = (Vec<Result<usize, GraphError>>, u64);
+type Answer = (Vec<Result<usize, GraphError>>, u64, Option<Result<u64, String>>);
 
 /// The part of a command that was taken. What was refused may well be taken later.
 fn taken(command: &Command, answer: &Answer) -> Command {
@@ -169,5 +172,12 @@ proptest! {
         let before = pair.leader.records();
         pair.leader.reopen();
         prop_assert_eq!(before, pair.leader.records());
+        // No pin keeps a record that is gone, but those that were gone when it was set.
+        let view = pair.leader.machine().store.view(0);
+        for (_, group, pin) in view.pins().iter() {
+            let runs = pin.lineages.values().flatten();
+            prop_assert!(runs.clone().all(|run| pin.fine_hours().contains(run.start())));
+            prop_assert!(view.pins().iter().filter(|(_, of, _)| *of == group).count() <= MAX_PINS);
+        }
     }
 }

@@ -60,8 +60,10 @@ pub fn removable(
     let mut found = Vec::new();
     for (group, due) in due(graph, before_hour) {
         let with_blocks = view.lineages_with_blocks(group, due.iter().copied(), before_hour)?;
-        // The one place where pins keep a lineage, too.
-        let going = parents_first(graph, &due, |record| with_blocks.contains(&record.id));
+        let is_kept = |record: &LineageRecord| {
+            with_blocks.contains(&record.id) || view.pins().keeps_lineage(group, record.id)
+        };
+        let going = parents_first(graph, &due, is_kept);
         let persisted_to = view.applied(group)?.wal_sequence;
         for lineages in going.chunks(MAX_SWEPT).map(<[LineageId]>::to_vec) {
             found.push((group, Sweep { before_hour, persisted_to, lineages }));

@@ -38,6 +38,9 @@ pub(crate) struct ServeArgs {
     /// How long hourly sums and maxima are kept, and who became of whom: at least --retention
     #[arg(long, env = "KEYVIZ_ROLLUP_RETENTION", default_value = "90d")]
     rollup_retention: String,
+    /// The most bytes that pins keep beyond the retention
+    #[arg(long, env = "KEYVIZ_PIN_MAX_BYTES", default_value = "1GiB")]
+    pin_max_bytes: String,
     /// Cap of the write-ahead log: at least 8MiB
     #[arg(long, env = "KEYVIZ_WAL_MAX_BYTES", default_value = "64MiB")]
     wal_max_bytes: String,
@@ -94,6 +97,7 @@ struct ConfigFile {
     persist_interval: Option<String>,
     retention: Option<String>,
     rollup_retention: Option<String>,
+    pin_max_bytes: Option<String>,
     wal_max_bytes: Option<String>,
     wal_sync: Option<WalSync>,
     max_message_bytes: Option<String>,
@@ -112,6 +116,7 @@ pub(crate) struct ServeConfig {
     pub(crate) persist_interval: Duration,
     pub(crate) retention: Duration,
     pub(crate) rollup_retention: Duration,
+    pub(crate) pin_max_bytes: u64,
     pub(crate) wal_max_bytes: u64,
     pub(crate) wal_sync: WalSync,
     pub(crate) max_message_bytes: usize,
@@ -149,6 +154,7 @@ impl ServeArgs {
             file.rollup_retention,
             Clone::clone,
         );
+        origins.settle("pin_max_bytes", &mut self.pin_max_bytes, file.pin_max_bytes, Clone::clone);
         origins.settle("wal_max_bytes", &mut self.wal_max_bytes, file.wal_max_bytes, Clone::clone);
         origins.settle("wal_sync", &mut self.wal_sync, file.wal_sync, value_name);
         origins.settle(
@@ -180,6 +186,7 @@ impl ServeArgs {
             persist_interval: duration("persist-interval", &self.persist_interval)?,
             retention: duration("retention", &self.retention)?,
             rollup_retention: duration("rollup-retention", &self.rollup_retention)?,
+            pin_max_bytes: bytes("pin-max-bytes", &self.pin_max_bytes)?,
             wal_max_bytes: bytes("wal-max-bytes", &self.wal_max_bytes)?,
             max_message_bytes: bytes("max-message-bytes", &self.max_message_bytes)? as usize,
             wal_sync: self.wal_sync,

@@ -2,6 +2,7 @@
 //!
 //! Each subcommand is one module; this file only names them.
 
+mod admin_cli;
 mod biography;
 mod config;
 mod demo;
@@ -54,6 +55,14 @@ enum Command {
     Backup(tools::backup::BackupArgs),
     /// Make a data folder of a backup, and read all of it
     Restore(tools::restore::RestoreArgs),
+    /// Show how garbage collection stands, or tell it that the clock is right
+    Gc(admin_cli::GcArgs),
+    /// Keep a past window beyond the retention
+    Pin(admin_cli::PinArgs),
+    /// List what is kept beyond the retention, or export it
+    Pins(admin_cli::PinsArgs),
+    /// No longer keep a window beyond the retention
+    Unpin(admin_cli::UnpinArgs),
     /// Show the main job: live traffic, a split, a merge, kill -9, every count compared
     Demo(demo::DemoArgs),
 }
@@ -84,6 +93,10 @@ fn main() -> ExitCode {
         Command::Compact(args) => return exit_code(tools::compact::run(&args)),
         Command::Backup(args) => return exit_code(block_on(tools::backup::run(args))),
         Command::Restore(args) => return exit_code(tools::restore::run(&args)),
+        Command::Gc(args) => block_on(admin_cli::gc(args)),
+        Command::Pin(args) => block_on(admin_cli::pin(args)),
+        Command::Pins(args) => block_on(admin_cli::pins(args)),
+        Command::Unpin(args) => block_on(admin_cli::unpin(args)),
         Command::Demo(args) => {
             log_to_stderr(LogFormat::Text);
             block_on(demo::run(args))

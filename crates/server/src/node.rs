@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use keyviz_lineage::{Clock, Step};
+use keyviz_lineage::{Clock, KeyRange, Step};
 use keyviz_query::biography::{Depth, Subject};
 use keyviz_query::{Matrix, MatrixRequest, QueryError};
-use keyviz_replica::{BackupError, Event, Progress, Recorder};
+use keyviz_replica::{BackupError, Event, GcStatus, PinError, PinSummary, Progress, Recorder};
 use keyviz_store::StoreError;
 use keyviz_store::backup::Manifest;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
 
 use crate::biography::Biography;
 
@@ -42,6 +43,8 @@ pub(crate) enum NodeError {
     NoBackupDir,
     #[error(transparent)]
     Backup(#[from] BackupError),
+    #[error(transparent)]
+    Pin(#[from] PinError),
     #[error("{message}")]
     Unknown { message: String },
     #[error("the answer could not be computed: {reason}; this is a bug, please report it")]
@@ -152,6 +155,30 @@ impl Node {
         Ok(taken.map_err(|error| NodeError::Panicked { reason: error.to_string() })??)
     }
 
+    /// How garbage collection stands; `accept_clock` ends a freeze.
+    pub(crate) async fn gc(&self, accept_clock: bool) -> Result<GcStatus, NodeError> {
+        self.ask(move |recorder| {
+            let status = if accept_clock { recorder.accept_clock() } else { recorder.gc_status() };
+            Ok(status?)
+        })
+        .await
+    }
+
+    /// Keeps a past window beyond the retention.
+    pub(crate) async fn pin(
+        &self,
+        window_ms: (u64, u64),
+        range: KeyRange,
+        note: String,
+    ) -> Result<PinSummary, NodeError> {
+        self.ask(move |recorder| Ok(recorder.pin(window_ms, range, note)?)).await
+    }
+
+    /// No longer keeps it. Returns what it was, unless it could not be read.
+    pub(crate) async fn unpin(&self, id: Uuid) -> Result<Option<PinSummary>, NodeError> {
+        self.ask(move |recorder| Ok(recorder.unpin(id)?)).await
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
@@ -179,3 +206,7 @@ pub(crate) fn rfc3339(unix_ms: u64) -> String {
         None => format!("{unix_ms} ms"),
     }
 }
+
+#[cfg(test)]
+#[path = "node_test.rs"]
+mod node_test;

@@ -14,9 +14,11 @@
 
 use std::collections::BTreeSet;
 
-use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member, Upgrade};
+use keyviz_codec::marks::{Applied, BootMark, Freeze, LeaderEvent, Mark, Member, Upgrade};
 use keyviz_codec::rollup::Chunk;
-use keyviz_codec::{BucketIndex, CodecError, Coverage, HourBlocks, Key, lineage_record, numbers};
+use keyviz_codec::{
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, Pin, lineage_record, numbers,
+};
 use keyviz_lineage::GroupId;
 
 use crate::finding::{Findings, Severity};
@@ -298,6 +300,8 @@ pub(crate) fn decodes(key: &Key, value: &[u8]) -> Result<(), CodecError> {
         }
         Key::Numbers { .. } => drop(numbers::decode(value)?),
         Key::Upgrade => drop(Upgrade::decode(value)?),
+        Key::Pin { .. } => drop(Pin::decode(value)?),
+        Key::Freeze => drop(Freeze::decode(value)?),
         Key::Coverage { .. } => drop(Coverage::decode(value)?),
         Key::Index { .. } => drop(BucketIndex::decode(value)?),
         Key::Lineage { .. } => drop(lineage_record::decode(value)?),

@@ -26,6 +26,10 @@ pub enum StoreError {
     )]
     NewerSchema { path: PathBuf, found: u64, known: u64 },
     #[error(
+        "RocksDB in {path} does not run with {setting}, so what has expired would never go; nothing is taken. Is another build of keyviz or RocksDB using this folder? (its OPTIONS file says)"
+    )]
+    NoGc { path: PathBuf, setting: &'static str },
+    #[error(
         "cannot open RocksDB in {path}: {source}; if a file is damaged, move the folder aside or restore a backup (nothing was changed)"
     )]
     Open { path: PathBuf, source: rocksdb::Error },

@@ -39,6 +39,13 @@ use crate::{Batch, StoreError};
 
 pub(crate) const FAMILY: &str = "keyviz";
 
+/// What RocksDB has to say of the family for expired rows to go, quiet ones too.
+const GC_SETTINGS: [&str; 3] = [
+    "compaction_filter_factory=keyviz.retention.factory",
+    "periodic_compaction_seconds=86400",
+    "disable_auto_compactions=false",
+];
+
 /// How to open a store.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -60,8 +67,9 @@ impl Store {
     /// older version.
     ///
     /// # Errors
-    /// [`StoreError::Open`]; [`StoreError::NewerSchema`] for a folder of a newer keyviz, which is
-    /// left unchanged; those of an upgrade ([`migrate`]).
+    /// [`StoreError::Open`]; [`StoreError::NoGc`] where nothing would drop what has expired;
+    /// [`StoreError::NewerSchema`] for a folder of a newer keyviz, which is left unchanged; those of an
+    /// upgrade ([`migrate`]).
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         Self::open_watched(path, options, &|_| ControlFlow::Continue(()))
     }
@@ -127,6 +135,7 @@ impl Store {
         ];
         let db = DB::open_cf_descriptors(&db_options, path, families)
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        check_gc(path)?;
         let (retention, damage) = (options.retention, Damage::default());
         let store = Self { db, retention, damage, path: path.to_owned() };
         match found {
@@ -186,6 +195,34 @@ pub(crate) fn base_options() -> Options {
     options
 }
 
+/// Refuses to go on where nothing would drop what has expired (contract section 6): reads back what
+/// RocksDB says that it runs with.
+fn check_gc(path: &Path) -> Result<(), StoreError> {
+    let unread = |source| StoreError::Folder { path: path.to_owned(), source };
+    let mut newest: Option<(u64, PathBuf)> = None;
+    for entry in std::fs::read_dir(path).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix("OPTIONS-")?.parse().ok());
+        newest = newest.max(number.map(|number| (number, entry.path())));
+    }
+    let text = match &newest {
+        Some((_, file)) => std::fs::read_to_string(file).map_err(unread)?,
+        None => String::new(),
+    };
+    match gc_gap(&text) {
+        None => Ok(()),
+        Some(setting) => Err(StoreError::NoGc { path: path.to_owned(), setting }),
+    }
+}
+
+/// The setting, of those that retention hangs on, that an OPTIONS file does not have.
+fn gc_gap(options: &str) -> Option<&'static str> {
+    let family = options.split("[CFOptions \"").find(|part| part.starts_with("keyviz\"]"));
+    let family = family.unwrap_or_default();
+    GC_SETTINGS.into_iter().find(|setting| !family.lines().any(|line| line.trim() == *setting))
+}
+
 /// Reads the schema version without changing anything. A kill between creating the folder and its
 /// first write leaves none: it is empty.
 fn schema_of(path: &Path) -> Result<Option<u64>, StoreError> {
@@ -213,3 +250,7 @@ fn schema_of(path: &Path) -> Result<Option<u64>, StoreError> {
         StoreError::Damaged { group: NODE_GROUP, key, source }
     })
 }
+
+#[cfg(test)]
+#[path = "open_test.rs"]
+mod open_test;

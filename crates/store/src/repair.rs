@@ -196,6 +196,8 @@ impl Planner<'_> {
             (Key::Hlc, _) => {
                 "a node starts; if its clock went back, ids of lineages may not be in the order of time"
             }
+            (Key::Pin { .. }, _) => "what it kept beyond the retention goes; set it anew",
+            (Key::Freeze, _) => "a node starts, and freezes dropping anew where it must",
             (Key::Swept, _) => "a node starts, and sweeps again",
             (Key::Event { .. }, _) => "this change of leader is not told",
             (Key::Rollup { .. } | Key::Damaged { .. }, _) => {

@@ -4,7 +4,7 @@
 //! uses.
 //! Invariants: the filter's cutoffs are fixed when a compaction starts (`create` may be called by
 //! several threads at once, so all it does is copy them); only Keep and Remove; what cannot be
-//! parsed is kept; no cutoff ever exceeds what the owner allowed, so that a clock that jumps
+//! parsed is kept, and so is what is pinned; no cutoff ever exceeds what the owner allowed, so that a clock that jumps
 //! erases nothing (R1, see `keyviz_replica::clock_guard`). The filter looks up nothing: lineage
 //! records, which go by what else is stored, are removed by a command (`keyviz_replica::sweep`).
 
@@ -17,6 +17,8 @@ use keyviz_lineage::{HOUR_MS, unix_hour};
 use rocksdb::compaction_filter::CompactionFilter;
 use rocksdb::compaction_filter_factory::{CompactionFilterContext, CompactionFilterFactory};
 
+use crate::Pins;
+
 /// How long history is kept.
 #[derive(Clone, Debug)]
 pub struct Retention {
@@ -28,8 +30,29 @@ pub struct Retention {
 /// What compaction may drop, shared with its filters.
 #[derive(Clone, Debug, Default)]
 struct Gc {
-    cutoffs: Arc<Mutex<Cutoffs>>,
+    rules: Arc<Mutex<Rules>>,
     dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Rules {
+    cutoffs: Cutoffs,
+    pins: Arc<Pins>,
+    /// How many ask that the cutoffs stay where they are.
+    holds: usize,
+}
+
+/// While one lives, the cutoffs stay where they are: what was retained when it was taken cannot be
+/// dropped meanwhile.
+#[derive(Debug)]
+pub struct Hold {
+    gc: Gc,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.gc.rules().holds -= 1;
+    }
 }
 
 /// The first hours that must be kept: those before them may be dropped by compaction.
@@ -52,9 +75,9 @@ impl Cutoffs {
 }
 
 impl Gc {
-    // A panic while the lock was held leaves plain numbers.
-    fn cutoffs(&self) -> MutexGuard<'_, Cutoffs> {
-        self.cutoffs.lock().unwrap_or_else(PoisonError::into_inner)
+    // A panic while the lock was held leaves what is whole.
+    fn rules(&self) -> MutexGuard<'_, Rules> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,9 +123,28 @@ impl Retention {
         self.first_hour_at(now_ms) * HOUR_MS
     }
 
-    /// Lets compaction drop what has expired at wall time `now_ms`.
+    /// Lets compaction drop what has expired at wall time `now_ms`, unless somebody holds it.
     pub fn allow_gc_at(&self, now_ms: u64) {
-        *self.gc.cutoffs() = self.cutoffs_at(now_ms);
+        let mut rules = self.gc.rules();
+        if rules.holds == 0 {
+            rules.cutoffs = self.cutoffs_at(now_ms);
+        }
+    }
+
+    /// Keeps the cutoffs where they are.
+    pub fn hold(&self) -> Hold {
+        self.gc.rules().holds += 1;
+        Hold { gc: self.gc.clone() }
+    }
+
+    /// What is kept whatever its age.
+    pub fn pins(&self) -> Arc<Pins> {
+        Arc::clone(&self.gc.rules().pins)
+    }
+
+    /// Keeps other things from now on. Compactions that are underway go by what they began with.
+    pub fn set_pins(&self, pins: Pins) {
+        self.gc.rules().pins = Arc::new(pins);
     }
 
     /// The first hours that are retained at wall time `now_ms`.
@@ -115,7 +157,7 @@ impl Retention {
 
     /// What compaction may drop by now.
     pub fn cutoffs(&self) -> Cutoffs {
-        *self.gc.cutoffs()
+        self.gc.rules().cutoffs
     }
 
     /// Rows that compaction has dropped.
@@ -136,7 +178,9 @@ impl CompactionFilterFactory for FilterFactory {
     type Filter = Filter;
 
     fn create(&mut self, _context: CompactionFilterContext) -> Filter {
-        Filter { cutoffs: *self.gc.cutoffs(), dropped: Arc::clone(&self.gc.dropped) }
+        let rules = self.gc.rules();
+        let (cutoffs, pins) = (rules.cutoffs, Arc::clone(&rules.pins));
+        Filter { cutoffs, pins, dropped: Arc::clone(&self.gc.dropped) }
     }
 
     fn name(&self) -> &CStr {
@@ -147,18 +191,26 @@ impl CompactionFilterFactory for FilterFactory {
 /// One compaction's view of what is too old.
 pub(crate) struct Filter {
     cutoffs: Cutoffs,
+    pins: Arc<Pins>,
     dropped: Arc<AtomicU64>,
+}
+
+impl Filter {
+    /// Whether a key has expired and no pin keeps it.
+    fn may_go(&self, key: &[u8]) -> bool {
+        let Some((group, key)) = Key::parse(key) else { return false };
+        let expired = key.expiry().is_some_and(|(period, hour)| hour < self.cutoffs.of(period));
+        expired && !self.pins.keeps(group, &key)
+    }
 }
 
 impl CompactionFilter for Filter {
     fn filter(&mut self, _level: u32, key: &[u8], _value: &[u8]) -> rocksdb::CompactionDecision {
-        match Key::parse(key).and_then(|(_, key)| key.expiry()) {
-            Some((period, hour)) if hour < self.cutoffs.of(period) => {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-                rocksdb::CompactionDecision::Remove
-            }
-            _ => rocksdb::CompactionDecision::Keep,
+        if !self.may_go(key) {
+            return rocksdb::CompactionDecision::Keep;
         }
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        rocksdb::CompactionDecision::Remove
     }
 
     fn name(&self) -> &CStr {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::rollup::{Chunk, Tier};
@@ -13,13 +14,15 @@ use keyviz_codec::{
     lineage_record,
 };
 use keyviz_lineage::{
-    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step,
+    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step, unix_hour,
 };
 use rocksdb::{ReadOptions, Snapshot};
 
+use crate::pins::{self, Pins};
 use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
+mod kept;
 mod read;
 mod scan;
 mod set_aside;
@@ -162,6 +165,7 @@ pub struct View<'a> {
     now_ms: u64,
     /// The first hours that are not hidden.
     oldest: Cutoffs,
+    pub(crate) pins: Arc<Pins>,
     set_aside: set_aside::SetAside,
 }
 
@@ -175,8 +179,10 @@ impl Store {
     /// The store as it is now; `now_ms` decides what has expired.
     pub fn view(&self, now_ms: u64) -> View<'_> {
         let oldest = self.retention.cutoffs_at(now_ms);
+        // A pin that is applied after this only keeps more than is seen.
+        let pins = self.retention.pins();
         let (snapshot, set_aside) = (self.db.snapshot(), set_aside::SetAside::default());
-        View { store: self, snapshot, now_ms, oldest, set_aside }
+        View { store: self, snapshot, now_ms, oldest, pins, set_aside }
     }
 }
 
@@ -294,31 +300,23 @@ impl View<'_> {
         from_ms: u64,
         to_ms: u64,
     ) -> Result<Vec<(Hlc, LeaderEvent)>, StoreError> {
-        let from_ms = from_ms.max(self.oldest.longest_hour * HOUR_MS);
-        let first = Key::Event { hlc: Hlc::new(from_ms, 0) }.encode(group);
-        let end = Key::Event { hlc: Hlc::new(to_ms, 0) }.encode(group);
+        let key_at = |ms: u64| Key::Event { hlc: Hlc::new(ms, 0) };
         let mut events = Vec::new();
         if from_ms >= to_ms {
             return Ok(events);
         }
-        for (key, value) in self.scan(first, end)? {
-            let event =
-                LeaderEvent::decode(&value).map_err(|source| damaged_physical(&key, source))?;
-            if let Some((_, Key::Event { hlc })) = Key::parse(&key) {
-                events.push((hlc, event));
+        for hours in self.visible(group, &key_at(0), unix_hour(from_ms)..=unix_hour(to_ms - 1)) {
+            let first = key_at(from_ms.max(hours.start() * HOUR_MS)).encode(group);
+            let end_ms = hours.end().saturating_add(1).saturating_mul(HOUR_MS);
+            for (key, value) in self.scan(first, key_at(to_ms.min(end_ms)).encode(group))? {
+                let event =
+                    LeaderEvent::decode(&value).map_err(|source| damaged_physical(&key, source))?;
+                if let Some((_, Key::Event { hlc })) = Key::parse(&key) {
+                    events.push((hlc, event));
+                }
             }
         }
         Ok(events)
-    }
-}
-
-impl View<'_> {
-    /// The first hour whose roll-ups of a tier are not hidden.
-    fn oldest_hour_of(&self, tier: Tier) -> u64 {
-        match tier {
-            Tier::Hour => self.oldest.longest_hour,
-            Tier::FiveMinutes => self.oldest.fine_hour,
-        }
     }
 }
 
@@ -333,6 +331,16 @@ impl History for View<'_> {
 
     fn oldest_rollup_ms(&self) -> u64 {
         self.oldest.longest_hour * HOUR_MS
+    }
+
+    fn expired(
+        &self,
+        group: GroupId,
+        lineage: LineageId,
+        hours: RangeInclusive<u64>,
+    ) -> Vec<RangeInclusive<u64>> {
+        let kept = self.pins.hours_for(group, &Key::Range { lineage, hour: 0 });
+        pins::hidden(&hours, self.oldest.fine_hour, kept)
     }
 
     fn blocks(
@@ -353,34 +361,34 @@ impl History for View<'_> {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        let (from, to) = (*hours.start().max(&self.oldest.fine_hour), *hours.end());
-        if from > to {
-            return;
-        }
         let key_of = |hour| Key::Range { lineage, hour };
-        for (hour, error) in self.set_aside(group, &hours, key_of) {
-            visit(hour, Err(error));
-        }
-        let mut end = key_of(to).encode(group);
-        end.push(0);
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(end);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-        cursor.seek(key_of(from).encode(group));
-        let (mut reader, mut next) = (SeriesReader::default(), from);
-        while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
-            if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
-                next = hour.saturating_add(1);
-                match reader.read(value, series) {
-                    Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
-                    Err(source) => visit(hour, Err(damaged_physical(key, source))),
-                }
+        let mut reader = SeriesReader::default();
+        for hours in self.visible(group, &key_of(0), hours) {
+            for (hour, error) in self.set_aside(group, &hours, key_of) {
+                visit(hour, Err(error));
             }
-            cursor.next();
-        }
-        if cursor.status().is_err() {
-            let hours = self.hour_by_hour(group, next..=to, key_of, HourBlocks::decode);
-            visit_series(hours, series, visit);
+            let (from, to) = hours.into_inner();
+            let mut end = key_of(to).encode(group);
+            end.push(0);
+            let mut options = ReadOptions::default();
+            options.set_iterate_upper_bound(end);
+            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+            cursor.seek(key_of(from).encode(group));
+            let mut next = from;
+            while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
+                if let Some((_, Key::Range { hour, .. })) = Key::parse(key) {
+                    next = hour.saturating_add(1);
+                    match reader.read(value, series) {
+                        Ok(columns) => columns.for_each(|column| visit(hour, Ok(column))),
+                        Err(source) => visit(hour, Err(damaged_physical(key, source))),
+                    }
+                }
+                cursor.next();
+            }
+            if cursor.status().is_err() {
+                let hours = self.hour_by_hour(group, next..=to, key_of, HourBlocks::decode);
+                visit_series(hours, series, visit);
+            }
         }
     }
 

@@ -8,10 +8,11 @@
 pub mod graph;
 pub mod key_range;
 
-use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member, Upgrade};
+use keyviz_codec::marks::{Applied, BootMark, Freeze, LeaderEvent, Mark, Member, Upgrade};
 use keyviz_codec::rollup::{Chunk, Columns, Entry, SLOTS, Tier};
 use keyviz_codec::{
-    BucketIndex, Coverage, HourBlocks, Key, SeriesReader, column_record, envelope, lineage_record,
+    BucketIndex, Coverage, HourBlocks, Key, Pin, SeriesReader, column_record, envelope,
+    lineage_record,
 };
 use keyviz_lineage::Series;
 use keyviz_lineage::column::{Column, SourceId};
@@ -154,7 +155,7 @@ pub fn lineage_record(input: &[u8]) {
 pub fn marks(input: &[u8]) {
     let Some((&which, input)) = input.split_first() else { return };
     let Some(value) = sealed(input) else { return };
-    match which % 6 {
+    match which % 8 {
         0 => drop(same_mark::<Applied>(&value)),
         1 => {
             let Some(mut mark) = same_mark::<Member>(&value) else { return };
@@ -172,7 +173,15 @@ pub fn marks(input: &[u8]) {
         }
         3 => drop(same_mark::<LeaderEvent>(&value)),
         4 => drop(same_mark::<u64>(&value)),
-        _ => drop(same_mark::<Upgrade>(&value)),
+        5 => drop(same_mark::<Upgrade>(&value)),
+        6 => drop(same_mark::<Freeze>(&value)),
+        _ => {
+            let Ok(pin) = Pin::decode(&value) else { return };
+            assert_eq!(pin.encode(), value);
+            let hours = pin.lineages.values().flatten();
+            assert!(hours.clone().all(|run| pin.fine_hours().contains(run.start())));
+            assert!(hours.clone().all(|run| pin.fine_hours().contains(run.end())));
+        }
     }
 }
 

@@ -61,7 +61,7 @@ fn status(error: &NodeError) -> tonic::Status {
         NodeError::Query(keyviz_query::QueryError::Store(_)) | NodeError::Store(_) => {
             tonic::Status::data_loss(message)
         }
-        NodeError::Query(_) => tonic::Status::invalid_argument(message),
+        NodeError::Query(_) | NodeError::Pin(_) => tonic::Status::invalid_argument(message),
         NodeError::Unknown { .. } => tonic::Status::not_found(message),
         NodeError::NoBackupDir | NodeError::Backup(_) => {
             tonic::Status::failed_precondition(message)

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use keyviz_query::QueryError;
-use keyviz_replica::BackupError;
+use keyviz_replica::{BackupError, PinError};
 use keyviz_store::StoreError;
 use serde_json::json;
 
@@ -56,7 +56,17 @@ impl From<NodeError> for HttpError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "storage")
             }
             NodeError::Backup(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            NodeError::Unknown { .. } => (StatusCode::NOT_FOUND, "not_found"),
+            NodeError::Unknown { .. } | NodeError::Pin(PinError::Unknown { .. }) => {
+                (StatusCode::NOT_FOUND, "not_found")
+            }
+            NodeError::Pin(PinError::TooMany | PinError::TooLarge { .. }) => {
+                (StatusCode::CONFLICT, "pin_limit")
+            }
+            NodeError::Pin(PinError::Store(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "storage"),
+            NodeError::Pin(
+                PinError::NotLeader { .. } | PinError::Unheld { .. } | PinError::Recorder(_),
+            ) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            NodeError::Pin(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             NodeError::Panicked { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         Self { status, code, message }

@@ -304,7 +304,7 @@ impl RouteBody {
     }
 }
 
-fn range(
+pub(super) fn range(
     start: &Option<String>,
     start_base64: &Option<String>,
     end: &Option<String>,

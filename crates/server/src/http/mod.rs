@@ -8,6 +8,7 @@ mod backup;
 mod error;
 mod health;
 mod ingest;
+mod keep;
 mod lineage;
 mod matrix;
 mod metrics;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -57,6 +58,9 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route(&format!("{API}/matrix"), get(matrix::matrix))
         .route(&format!("{API}/lineage"), get(lineage::lineage))
         .route(&format!("{API}/events"), get(lineage::events))
+        .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))
+        .route(&format!("{API}/pins"), get(keep::pins).post(keep::pin))
+        .route(&format!("{API}/pins/{{id}}"), delete(keep::unpin))
         .route(&format!("{API}/columns"), post(ingest::columns))
         .route(&format!("{API}/transitions"), post(ingest::transitions))
         .fallback(error::not_found)

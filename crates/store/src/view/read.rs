@@ -12,7 +12,7 @@
 
 use std::ops::RangeInclusive;
 
-use keyviz_codec::{CodecError, Key, Period, key_layout};
+use keyviz_codec::{CodecError, Key, key_layout};
 use keyviz_lineage::GroupId;
 use rocksdb::ReadOptions;
 
@@ -110,23 +110,19 @@ impl View<'_> {
         key_of: impl Fn(u64) -> Key,
         decode: impl Fn(&[u8]) -> Result<T, CodecError>,
     ) -> Hours<T> {
-        let (start, to) = (*hours.start(), *hours.end());
-        let period = key_of(to).expiry().map_or(Period::Longest, |(period, _)| period);
-        let from = start.max(self.oldest.of(period));
-        if from > to {
-            return Vec::new();
-        }
         let mut found: Hours<T> = Vec::new();
-        let lost = self.set_aside(group, &hours, &key_of);
-        found.extend(lost.into_iter().map(|(hour, error)| (hour, Err(error))));
-        let mut end = key_of(to).encode(group);
-        end.push(0);
-        match self.scan(key_of(from).encode(group), end) {
-            Ok(pairs) => found.extend(pairs.into_iter().filter_map(|(key, value)| {
-                let hour = Key::parse(&key)?.1.expiry_hour()?;
-                Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
-            })),
-            Err(_) => found.extend(self.hour_by_hour(group, from..=to, key_of, decode)),
+        for hours in self.visible(group, &key_of(0), hours) {
+            let lost = self.set_aside(group, &hours, &key_of);
+            found.extend(lost.into_iter().map(|(hour, error)| (hour, Err(error))));
+            let mut end = key_of(*hours.end()).encode(group);
+            end.push(0);
+            match self.scan(key_of(*hours.start()).encode(group), end) {
+                Ok(pairs) => found.extend(pairs.into_iter().filter_map(|(key, value)| {
+                    let hour = Key::parse(&key)?.1.expiry_hour()?;
+                    Some((hour, decode(&value).map_err(|source| damaged_physical(&key, source))))
+                })),
+                Err(_) => found.extend(self.hour_by_hour(group, hours, &key_of, &decode)),
+            }
         }
         found
     }

@@ -95,7 +95,37 @@ impl<'a> View<'a> {
         wanted: &Wanted<'v>,
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
-        let (from, to) = (*hours.start().max(&self.oldest_hour_of(tier)), *hours.end());
+        if wanted.lineages.is_empty() {
+            return;
+        }
+        let like = Key::Rollup { tier, series, hour: 0, chunk: 0 };
+        let oldest_hour = like.expiry().map_or(0, |(period, _)| self.oldest.of(period));
+        for hours in self.visible(group, &like, hours) {
+            // A pinned chunk holds lineages that are not pinned, too.
+            for hour in *hours.start()..=*hours.end().min(&oldest_hour.saturating_sub(1)) {
+                let kept = |&&(lineage, _): &&(LineageId, u32)| {
+                    hour < oldest_hour && self.pins.shows(group, lineage, hour)
+                };
+                let lineages: Vec<_> = wanted.lineages.iter().filter(kept).copied().collect();
+                let wanted = Wanted { lineages: &lineages, ..*wanted };
+                self.rollups_of(numbers, group, (tier, series), hour..=hour, &wanted, visit);
+            }
+            let hours = *hours.start().max(&oldest_hour)..=*hours.end();
+            self.rollups_of(numbers, group, (tier, series), hours, wanted, visit);
+        }
+    }
+
+    /// A stretch of hours in which every wanted lineage is to be seen.
+    fn rollups_of(
+        &self,
+        numbers: &Numbers,
+        group: GroupId,
+        (tier, series): (Tier, Series),
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        let (from, to) = hours.into_inner();
         if from > to || wanted.lineages.is_empty() {
             return;
         }
@@ -215,9 +245,9 @@ impl RollupScan<'_, '_> {
     ) {
         let wanted = Wanted { lineages, ..self.wanted };
         visit_each(self.view, self.group, self.series, hours.clone(), &wanted, visit);
-        let gone = *hours.start()..self.view.oldest.fine_hour.min(hours.end().saturating_add(1));
-        for hour in gone {
-            for &(_, tag) in lineages {
+        for &(lineage, tag) in lineages {
+            for hour in self.view.expired(self.group, lineage, hours.clone()).into_iter().flatten()
+            {
                 visit(hour, Part::Unread { tag, error: error() });
             }
         }

@@ -25,31 +25,28 @@ pub(super) struct SetAside {
 
 impl View<'_> {
     /// One error for each hour of `hours` of which something was set aside under `key_of`; also where
-    /// that cannot be told. What is older than the retention is left out.
+    /// that cannot be told. What is older than the retention and not pinned is left out.
     pub fn set_aside(
         &self,
         group: GroupId,
         hours: &RangeInclusive<u64>,
         key_of: impl Fn(u64) -> Key,
     ) -> Vec<(u64, StoreError)> {
-        let to = *hours.end();
-        let oldest = key_of(to).expiry().map_or(0, |(period, _)| self.oldest.of(period));
-        let from = oldest.max(*hours.start());
-        if from > to {
-            return Vec::new();
-        }
         let keys = match self.keys_set_aside(group) {
             Ok(keys) if keys.is_empty() => return Vec::new(),
             Ok(keys) => keys,
-            Err(error) => return vec![(from, error)],
+            Err(error) => return vec![(*hours.start(), error)],
         };
-        let found = keys.range(key_of(from)..=key_of(to));
+        let mut found = Vec::new();
+        for hours in self.visible(group, &key_of(0), hours.clone()) {
+            found.extend(keys.range(key_of(*hours.start())..=key_of(*hours.end())).filter_map(
+                |key| {
+                    let error = StoreError::SetAside { group, key: key.to_string() };
+                    Some((key.expiry_hour()?, error))
+                },
+            ));
+        }
         found
-            .filter_map(|key| {
-                let error = StoreError::SetAside { group, key: key.to_string() };
-                Some((key.expiry_hour()?, error))
-            })
-            .collect()
     }
 
     pub(super) fn keys_set_aside(&self, group: GroupId) -> Result<Arc<BTreeSet<Key>>, StoreError> {
