@@ -324,7 +324,7 @@ fn parts(delta: &Delta, persists: u16) -> Vec<Delta> {
         }
         for (&hour, coverage) in &delta.coverage {
             for (step, source, covers) in coverage.iter() {
-                for (&index, &cover) in covers.iter().filter(|(index, _)| within.contains(index)) {
+                for &(index, cover) in covers.iter().filter(|(index, _)| within.contains(index)) {
                     part.coverage.entry(hour).or_default().add(step, source, index, cover);
                 }
             }

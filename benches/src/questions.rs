@@ -134,7 +134,7 @@ pub(crate) fn run() -> Outcome<()> {
 }
 
 /// Asks a week that is kept in the folder `KEYVIZ_BENCH_STORE` between runs, and is filled if it is
-/// not there.
+/// not there. `KEYVIZ_BENCH_QUESTION=<part of a name>` picks some questions.
 pub(crate) fn run_on_kept() -> Outcome<()> {
     let folder = std::env::var_os("KEYVIZ_BENCH_STORE");
     let folder = PathBuf::from(folder.ok_or("query wants a folder: KEYVIZ_BENCH_STORE=<folder>")?);
@@ -151,7 +151,9 @@ pub(crate) fn run_on_kept() -> Outcome<()> {
 }
 
 fn run_on(stored: &Stored) -> Outcome<()> {
-    let questions = goals(stored.size)?;
+    let picked = std::env::var("KEYVIZ_BENCH_QUESTION").unwrap_or_default();
+    let mut questions = goals(stored.size)?;
+    questions.retain(|question| question.name.contains(&picked));
     let start = Instant::now();
     let recorder = stored.open()?;
     let opened = start.elapsed().as_secs_f64() * 1e3;

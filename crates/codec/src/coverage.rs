@@ -13,6 +13,7 @@
 //! it reads as stretched.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use keyviz_lineage::{SourceId, Step};
 use uuid::Uuid;
@@ -32,7 +33,8 @@ pub struct WindowCover {
     pub unattributed: u64,
 }
 
-type Windows = BTreeMap<u16, WindowCover>;
+/// By their place in the hour, ascending.
+type Windows = Vec<(u16, WindowCover)>;
 
 /// Who recorded what in one hour of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +50,14 @@ impl Coverage {
             Some(windows) => windows,
             None => sources.entry(source.clone()).or_default(),
         };
-        let held = windows.entry(index).or_default();
+        let at = match windows.binary_search_by_key(&index, |(held, _)| *held) {
+            Ok(at) => at,
+            Err(at) => {
+                windows.insert(at, (index, WindowCover::default()));
+                at
+            }
+        };
+        let (_, held) = &mut windows[at];
         held.covered_ms = held.covered_ms.saturating_add(cover.covered_ms);
         held.unattributed = held.unattributed.saturating_add(cover.unattributed);
     }
@@ -56,14 +65,14 @@ impl Coverage {
     /// Adds everything of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (step, source, windows) in other.iter() {
-            windows.iter().for_each(|(&index, &cover)| self.add(step, source, index, cover));
+            windows.iter().for_each(|&(index, cover)| self.add(step, source, index, cover));
         }
     }
 
-    /// Every source's windows, by step.
-    pub fn iter(&self) -> impl Iterator<Item = (Step, &SourceId, &Windows)> {
+    /// Every source's windows, by step: each with its place in the hour, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (Step, &SourceId, &[(u16, WindowCover)])> {
         self.steps.iter().flat_map(|(&step, sources)| {
-            sources.iter().map(move |(source, windows)| (step, source, windows))
+            sources.iter().map(move |(source, windows)| (step, source, windows.as_slice()))
         })
     }
 
@@ -79,7 +88,7 @@ impl Coverage {
                 out.raw(source.boot.as_bytes());
                 out.uint(windows.len() as u64);
                 let mut next = 0;
-                for (&index, cover) in windows {
+                for &(index, cover) in windows {
                     out.uint(u64::from(index - next));
                     out.int(cover.covered_ms.wrapping_sub(step.ms()) as i64);
                     out.uint(cover.unattributed);
@@ -103,7 +112,16 @@ impl Coverage {
             for _ in 0..input.count()? {
                 let node = input.text()?.to_owned();
                 let source = SourceId { node, boot: Uuid::from_bytes(input.array()?) };
-                decode_windows(&mut input, &mut coverage, step, &source)?;
+                let windows = decode_windows(&mut input, step)?;
+                match coverage.steps.entry(step).or_default().entry(source) {
+                    Entry::Vacant(free) => drop(free.insert(windows)),
+                    Entry::Occupied(held) => {
+                        let source = held.key().clone();
+                        windows
+                            .iter()
+                            .for_each(|&(at, cover)| coverage.add(step, &source, at, cover));
+                    }
+                }
             }
         }
         input.end()?;
@@ -111,13 +129,8 @@ impl Coverage {
     }
 }
 
-fn decode_windows(
-    input: &mut Reader<'_>,
-    coverage: &mut Coverage,
-    step: Step,
-    source: &SourceId,
-) -> Result<(), CodecError> {
-    let mut next = 0u64;
+fn decode_windows(input: &mut Reader<'_>, step: Step) -> Result<Windows, CodecError> {
+    let (mut next, mut windows) = (0u64, Windows::new());
     for _ in 0..input.count()? {
         let index =
             next.checked_add(input.uint()?).filter(|&index| index < step.columns_per_hour() as u64);
@@ -125,9 +138,9 @@ fn decode_windows(
         next = index + 1;
         let covered_ms = step.ms().wrapping_add(input.int()? as u64);
         let unattributed = input.uint()?;
-        coverage.add(step, source, index as u16, WindowCover { covered_ms, unattributed });
+        windows.push((index as u16, WindowCover { covered_ms, unattributed }));
     }
-    Ok(())
+    Ok(windows)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ fn a_window_recorded_twice_is_stretched() {
         );
     }
     let (_, _, windows) = coverage.iter().next().unwrap();
-    assert_eq!(windows[&3], WindowCover { covered_ms: 120_000, unattributed: 4 });
+    assert_eq!(windows[0], (3, WindowCover { covered_ms: 120_000, unattributed: 4 }));
 }
 
 proptest! {

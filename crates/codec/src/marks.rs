@@ -45,6 +45,13 @@ impl Member {
             .any(|&(from, left)| from <= window_ms && left.is_none_or(|left| window_ms < left))
     }
 
+    /// Whether the source is expected to record any window that starts in `[from_ms, to_ms)`.
+    pub fn expected_within(&self, from_ms: u64, to_ms: u64) -> bool {
+        self.spans
+            .iter()
+            .any(|&(from, left)| from < to_ms && left.is_none_or(|left| from_ms < left))
+    }
+
     /// The source sent a column for the window at `window_ms`. Returns whether that is news.
     pub fn arrived(&mut self, window_ms: u64) -> bool {
         if self.expected_at(window_ms) {

@@ -212,6 +212,13 @@ pub struct Matrix {
     pub warnings: Vec<String>,
 }
 
+impl Matrix {
+    /// What its cells come from, by its name on every surface.
+    pub fn tier_name(&self) -> &'static str {
+        self.tier.map_or("finest", Tier::name)
+    }
+}
+
 /// Why a question has no answer.
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // the messages name the fields
@@ -221,9 +228,9 @@ pub enum QueryError {
     )]
     EmptySpan { from_ms: u64, to_ms: u64 },
     #[error(
-        "the span of {span_ms} ms is longer than the retention of {retention_ms} ms; ask for less, or raise --retention"
+        "the span of {span_ms} ms is longer than the retention of {tier}, {retention_ms} ms; ask for less, or for a step of an hour, or raise --retention or --rollup-retention"
     )]
-    SpanTooLong { span_ms: u64, retention_ms: u64 },
+    SpanTooLong { span_ms: u64, tier: &'static str, retention_ms: u64 },
     #[error(
         "{columns} columns of {step_ms} ms are more than the limit of {limit}; ask for a shorter span or a coarser step"
     )]

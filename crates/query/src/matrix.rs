@@ -16,7 +16,7 @@ use crate::rows::{Draft, Drafting};
 use crate::shown::{Owners, Shown};
 use crate::span::Span;
 use crate::states::States;
-use crate::sums::{Busy, RowTotals, Sums};
+use crate::sums::{Busy, RowTotals, SourceTotals, Sums};
 use crate::{
     ColumnTotals, Continuity, MAX_LISTED_ROUTES, Matrix, MatrixCell, MatrixRequest, MatrixRow,
     QueryError, virtual_id,
@@ -144,6 +144,11 @@ impl<'a> Evaluation<'a> {
     /// What each row counts over the whole span.
     fn row_totals(&self, tier: Option<Tier>, shown: &Shown, rows: usize) -> Vec<u128> {
         let slots: Vec<Slot> = shown.sources.iter().map(|source| source.slot).collect();
+        if self.apportions().is_none() {
+            let mut totals = SourceTotals(vec![0; slots.len()]);
+            self.reading.each(tier, &slots, &mut totals);
+            return totals.by_row(shown, rows);
+        }
         let mut totals = RowTotals { shown, totals: vec![0; rows] };
         self.reading.each(tier, &slots, &mut totals);
         totals.totals

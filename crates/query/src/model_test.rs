@@ -121,7 +121,11 @@ fn tier(world: &World, axis: &Axis) -> Option<Tier> {
         let holds_all = *tier == Tier::Hour || tier.step_ms().is_multiple_of(axis.unit_ms);
         axis.step_ms.is_multiple_of(tier.step_ms()) && holds_all
     };
-    Tier::ALL.into_iter().find(fits).filter(|_| axis.from_ms >= world.oldest_ms())
+    let is_kept = |tier: &Tier| match tier {
+        Tier::Hour => axis.to_ms > world.oldest_ms(),
+        Tier::FiveMinutes => axis.from_ms >= world.oldest_ms(),
+    };
+    Tier::ALL.into_iter().find(fits).filter(is_kept)
 }
 
 fn axis(world: &World, request: &MatrixRequest) -> Option<(Axis, Option<u64>)> {
@@ -160,7 +164,11 @@ fn axis(world: &World, request: &MatrixRequest) -> Option<(Axis, Option<u64>)> {
         let days =
             (1..=24).map(|hours| hours * HOUR_MS).filter(|ms| (24 * HOUR_MS).is_multiple_of(*ms));
         let step_ms = match request.step {
-            None => Step::auto(Step::from_ms(unit_ms).unwrap(), from_ms, to_ms).ms(),
+            None => {
+                // Of what is older, nothing finer is kept.
+                let finest_ms = if from_ms < world.oldest_ms() { HOUR_MS } else { unit_ms };
+                Step::auto(Step::from_ms(finest_ms).unwrap(), from_ms, to_ms).ms()
+            }
             Some(asked) => {
                 divisors.chain(days).find(|ms| *ms >= asked.ms() && ms % unit_ms == 0).unwrap()
             }

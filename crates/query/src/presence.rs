@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 
-use keyviz_codec::Coverage;
 use keyviz_codec::marks::Member;
+use keyviz_codec::{Coverage, WindowCover};
 use keyviz_lineage::{GroupId, HOUR_MS, Step};
 use keyviz_store::{History, StoreError};
 
@@ -56,10 +56,10 @@ pub(crate) fn recorded_steps(
     for (hour, coverage) in groups.values().flat_map(|group| &group.hours) {
         for (step, _, windows) in coverage.iter() {
             let start = |index: u16| hour * HOUR_MS + u64::from(index) * step.ms();
-            if windows
-                .keys()
-                .any(|&index| start(index) < to_ms && start(index) + step.ms() > from_ms)
-            {
+            let inside = |&(index, _): &(u16, WindowCover)| {
+                start(index) < to_ms && start(index) + step.ms() > from_ms
+            };
+            if windows.iter().any(inside) {
                 steps.insert(step);
             }
         }
@@ -91,60 +91,116 @@ impl Presence {
 
 pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Presence {
     let mut presence = Presence { unattributed: vec![0; span.columns()], ..Presence::default() };
-    let mut covered: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (hour, coverage) in &group.hours {
+    let mut hours =
+        group.hours.iter().skip_while(|(hour, _)| hour < span.hours().start()).peekable();
+    for hour in span.hours() {
+        let units = span.units_within(hour * HOUR_MS, (hour + 1) * HOUR_MS);
+        let mut covered = Covered { first: units.start, units: units.len(), ..Covered::default() };
+        while let Some((_, coverage)) = hours.next_if(|(held, _)| *held == hour) {
+            presence.add(hour, coverage, span, &mut covered);
+        }
+        if covered.is_whole(&group.members, hour) {
+            presence.push(units.start, CellState::Measured);
+            continue;
+        }
+        let members: Vec<(&Member, Option<&[u64]>)> = group
+            .members
+            .iter()
+            .map(|(node, member)| (member, covered.nodes.get(node.as_str()).map(Vec::as_slice)))
+            .collect();
+        for unit in units {
+            presence.push(unit, unit_state(&members, span, (unit, covered.first), now_ms));
+        }
+    }
+    presence.stretched.sort_unstable();
+    presence.stretched.dedup();
+    presence
+}
+
+/// What the nodes covered of each unit of one hour, in milliseconds.
+#[derive(Default)]
+struct Covered<'a> {
+    first: usize,
+    units: usize,
+    nodes: BTreeMap<&'a str, Vec<u64>>,
+    /// Some window of some node is not wholly covered, or more than that.
+    is_uneven: bool,
+}
+
+impl Covered<'_> {
+    /// Whether everybody who is expected covered all of the hour. The rule: then nobody needs to look at
+    /// its windows.
+    fn is_whole(&self, members: &[(String, Member)], hour: u64) -> bool {
+        let (from_ms, to_ms) = (hour * HOUR_MS, (hour + 1) * HOUR_MS);
+        let mut full = 0;
+        !self.is_uneven
+            && members.iter().all(|(node, member)| {
+                let is_covered = self.nodes.contains_key(node.as_str());
+                full += usize::from(is_covered);
+                is_covered || !member.expected_within(from_ms, to_ms)
+            })
+            && full > 0
+    }
+}
+
+impl Presence {
+    fn push(&mut self, unit: usize, state: CellState) {
+        if self.runs.last().is_none_or(|&(_, last)| last != state) {
+            self.runs.push((unit, state));
+        }
+    }
+
+    /// Adds what one stored coverage says.
+    fn add<'a>(
+        &mut self,
+        hour: u64,
+        coverage: &'a Coverage,
+        span: &Span,
+        covered: &mut Covered<'a>,
+    ) {
         let sources: Vec<_> = coverage.iter().collect();
         for boots in sources.chunk_by(|a, b| (a.0, &a.1.node) == (b.0, &b.1.node)) {
             let (step, source, _) = boots[0];
             let mut of_window = vec![0u64; step.columns_per_hour()];
-            for (&index, cover) in boots.iter().flat_map(|(_, _, windows)| *windows) {
+            for &(index, cover) in boots.iter().flat_map(|(_, _, windows)| *windows) {
                 let Some(unit) = span.unit_of(hour * HOUR_MS + u64::from(index) * step.ms()) else {
                     continue;
                 };
                 let Some(held) = of_window.get_mut(usize::from(index)) else { continue };
                 *held = held.saturating_add(cover.covered_ms);
                 if cover.covered_ms.saturating_mul(10) > step.ms() * 11 {
-                    presence.stretched.push(unit);
+                    self.stretched.push(unit);
                 }
-                let unattributed = &mut presence.unattributed[unit / span.units_per_column()];
-                *unattributed = unattributed.saturating_add(cover.unattributed);
+                if cover.unattributed > 0 {
+                    let unattributed = &mut self.unattributed[unit / span.units_per_column()];
+                    *unattributed = unattributed.saturating_add(cover.unattributed);
+                }
             }
-            let node = covered.entry(&source.node).or_insert_with(|| vec![0; span.units()]);
+            covered.is_uneven |= covered.nodes.contains_key(source.node.as_str())
+                || of_window.iter().any(|&ms| ms < step.ms());
+            let units = covered.units;
+            let node = covered.nodes.entry(&source.node).or_insert_with(|| vec![0; units]);
             for (index, ms) in of_window.into_iter().enumerate().filter(|&(_, ms)| ms > 0) {
                 if let Some(unit) = span.unit_of(hour * HOUR_MS + index as u64 * step.ms()) {
                     // A stretched window does not stand in for a missing neighbour.
-                    node[unit] += ms.min(step.ms());
+                    node[unit - covered.first] += ms.min(step.ms());
                 }
             }
         }
     }
-    presence.stretched.sort_unstable();
-    presence.stretched.dedup();
-    let members: Vec<(&Member, Option<&[u64]>)> = group
-        .members
-        .iter()
-        .map(|(node, member)| (member, covered.get(node.as_str()).map(Vec::as_slice)))
-        .collect();
-    for unit in 0..span.units() {
-        let state = unit_state(&members, span, unit, now_ms);
-        if presence.runs.last().is_none_or(|&(_, last)| last != state) {
-            presence.runs.push((unit, state));
-        }
-    }
-    presence
 }
 
-/// `members`: each with what it covered of every unit, in milliseconds.
+/// `members`: each with what it covered of every unit from `first` on, in milliseconds.
 fn unit_state(
     members: &[(&Member, Option<&[u64]>)],
     span: &Span,
-    unit: usize,
+    (unit, first): (usize, usize),
     now_ms: u64,
 ) -> CellState {
     let start_ms = span.from_ms + unit as u64 * span.unit.ms();
     let (mut full, mut some, mut out) = (0, 0, 0);
     for (member, covered) in members {
-        match covered.map_or(0, |units| units[unit]) {
+        match covered.map_or(0, |units| units[unit - first]) {
             0 if member.expected_at(start_ms) => out += 1,
             0 => {}
             ms if ms < span.unit.ms() => some += 1,

@@ -7,7 +7,7 @@ use keyviz_store::History;
 
 use crate::cast::Cast;
 use crate::presence::{self, Presence};
-use crate::span::{self, Span};
+use crate::span::{self, Reach, Span};
 use crate::{MatrixRequest, QueryError, rows};
 
 /// A question, settled.
@@ -37,7 +37,12 @@ impl Question {
             spans.extend(history.members(group)?.into_iter().flat_map(|(_, member)| member.spans));
         }
         let expected = span::Expected::over(spans);
-        let (from_ms, to_ms) = span::bounds(request, now_ms, history.oldest_ms(), expected)?;
+        let reach = Reach {
+            now_ms,
+            oldest_ms: history.oldest_ms(),
+            oldest_rollup_ms: history.oldest_rollup_ms(),
+        };
+        let (from_ms, to_ms) = span::bounds(request, reach, expected)?;
         // The answer's step, which is not known yet, rounds outwards by no more than this.
         let coarsest = request
             .step
@@ -51,7 +56,7 @@ impl Question {
         let cut = |recorded: &BTreeSet<Step>| {
             let silent = BTreeSet::from([history.default_step()]);
             let units = if recorded.is_empty() { &silent } else { recorded };
-            span::cut((from_ms, to_ms), request.step, units)
+            span::cut((from_ms, to_ms), request.step, units, reach)
         };
         let mut span = cut(&recorded)?;
         loop {

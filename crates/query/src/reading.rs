@@ -47,6 +47,9 @@ pub(crate) struct Place {
 
 /// Takes what was read.
 pub(crate) trait Sink {
+    /// Whether the largest cells of roll-ups are wanted.
+    const MAXIMA: bool;
+
     /// What a source, by its place among those asked for, recorded in one window: of a roll-up, or a
     /// single cell.
     fn take(&mut self, source: usize, place: Place, recorded: Summary);
@@ -74,7 +77,7 @@ impl Reading<'_> {
             None
         } else if fits(Tier::Hour) {
             // A pinned window may be older than all roll-ups.
-            (span.from_ms >= self.history.oldest_rollup_ms()).then_some(Tier::Hour)
+            (span.to_ms > self.history.oldest_rollup_ms()).then_some(Tier::Hour)
         } else {
             let unit_fits = Tier::FiveMinutes.step_ms().is_multiple_of(span.unit.ms());
             (is_fine && unit_fits && fits(Tier::FiveMinutes)).then_some(Tier::FiveMinutes)
@@ -82,7 +85,7 @@ impl Reading<'_> {
     }
 
     /// Reads `sources`.
-    pub(crate) fn each(&self, tier: Option<Tier>, sources: &[Slot], sink: &mut impl Sink) {
+    pub(crate) fn each<S: Sink>(&self, tier: Option<Tier>, sources: &[Slot], sink: &mut S) {
         let mut groups: BTreeMap<GroupId, Vec<(LineageId, u32)>> = BTreeMap::new();
         for (tag, &source) in sources.iter().enumerate() {
             if let Some(record) = self.cast.record(source) {
@@ -91,7 +94,7 @@ impl Reading<'_> {
         }
         let hours = self.span.hours();
         for (group, lineages) in groups {
-            let wanted = Wanted { lineages: &lineages };
+            let wanted = Wanted { lineages: &lineages, maxima: S::MAXIMA };
             let mut visit = |hour: u64, part: Part<'_>| match part {
                 Part::Chunk { tags, columns } => self.chunk(hour, tags, columns, sink),
                 Part::Cells { tag, column } => self.cells(tier, hour, tag as usize, column, sink),
@@ -125,18 +128,34 @@ impl Reading<'_> {
         Some(Place { unit, column: unit / self.span.units_per_column() })
     }
 
-    fn chunk(&self, hour: u64, tags: &[u32], columns: &Columns, sink: &mut impl Sink) {
+    fn chunk<S: Sink>(&self, hour: u64, tags: &[u32], columns: &Columns, sink: &mut S) {
         let tier = columns.tier();
         for window in 0..tier.windows() {
             let start_ms = hour * HOUR_MS + window as u64 * tier.step_ms();
             let Some(place) = self.place(start_ms) else { continue };
-            let at = window * SLOTS;
-            let flags = columns.flags.get(at..at + SLOTS);
-            let numbers = columns.sums[at..at + SLOTS].iter().zip(&columns.maxima[at..at + SLOTS]);
-            for (slot, (&tag, (&sum, &max))) in tags.iter().zip(numbers).enumerate() {
-                let flags = flags.map_or(Flags::NONE, |flags| flags[slot]);
-                if tag != NOBODY && (sum > 0 || !flags.is_none()) {
-                    sink.take(tag as usize, place, Summary { sum, max, flags });
+            let at = window * SLOTS..(window + 1) * SLOTS;
+            let sums = &columns.sums[at.clone()];
+            let maxima = if S::MAXIMA { &columns.maxima[at.clone()] } else { sums };
+            match columns.flags.get(at) {
+                None => {
+                    for ((&tag, &sum), &max) in tags.iter().zip(sums).zip(maxima) {
+                        if tag != NOBODY && sum > 0 {
+                            sink.take(
+                                tag as usize,
+                                place,
+                                Summary { sum, max, flags: Flags::NONE },
+                            );
+                        }
+                    }
+                }
+                Some(flags) => {
+                    for (((&tag, &sum), &max), &flags) in
+                        tags.iter().zip(sums).zip(maxima).zip(flags)
+                    {
+                        if tag != NOBODY && (sum > 0 || !flags.is_none()) {
+                            sink.take(tag as usize, place, Summary { sum, max, flags });
+                        }
+                    }
                 }
             }
         }

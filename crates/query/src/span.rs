@@ -83,14 +83,39 @@ impl Expected {
     }
 }
 
+/// How far back a history reaches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    pub(crate) now_ms: u64,
+    /// Of the finest columns.
+    pub(crate) oldest_ms: u64,
+    /// Of the hourly roll-ups.
+    pub(crate) oldest_rollup_ms: u64,
+}
+
+impl Reach {
+    /// Whether the answer is made of whole hours: asked for, or because nothing finer is retained.
+    fn is_by_the_hour(&self, asked: Option<Step>, from_ms: u64) -> bool {
+        match asked {
+            Some(step) => step.ms().is_multiple_of(HOUR_MS),
+            None => from_ms < self.oldest_ms,
+        }
+    }
+
+    /// The finest step that is chosen for an answer from `from_ms` on.
+    pub(crate) fn finest(&self, unit: Step, from_ms: u64) -> Step {
+        if self.is_by_the_hour(None, from_ms) { unit.max(Step::HOUR) } else { unit }
+    }
+}
+
 /// The asked-for times before the step is known: `(from, to)`. What is left open is where recording
-/// began, and now, or where it ended if every source has left.
+/// of the finest columns began, and now, or where it ended if every source has left.
 pub(crate) fn bounds(
     request: &MatrixRequest,
-    now_ms: u64,
-    oldest_ms: u64,
+    reach: Reach,
     expected: Expected,
 ) -> Result<(u64, u64), QueryError> {
+    let Reach { now_ms, oldest_ms, oldest_rollup_ms } = reach;
     let ended_ms = expected.left_ms.filter(|&left| request.from_ms.unwrap_or(oldest_ms) < left);
     let to_ms = request.to_ms.or(ended_ms).unwrap_or(now_ms);
     let from_ms = request.from_ms.unwrap_or_else(|| {
@@ -100,10 +125,15 @@ pub(crate) fn bounds(
     if from_ms >= to_ms {
         return Err(QueryError::EmptySpan { from_ms, to_ms });
     }
+    let by_the_hour = reach.is_by_the_hour(request.step, from_ms);
+    let (tier, oldest_ms) = match by_the_hour {
+        true => ("hourly roll-ups", oldest_rollup_ms),
+        false => ("the finest columns", oldest_ms),
+    };
     // The retention ends at an hour, so the oldest hour may be there in part: one hour of grace.
     let (span_ms, retention_ms) = (to_ms - from_ms, now_ms.saturating_sub(oldest_ms));
     if span_ms > retention_ms.saturating_add(HOUR_MS) {
-        return Err(QueryError::SpanTooLong { span_ms, retention_ms });
+        return Err(QueryError::SpanTooLong { span_ms, tier, retention_ms });
     }
     Ok((from_ms, to_ms))
 }
@@ -114,10 +144,11 @@ pub(crate) fn cut(
     (from_ms, to_ms): (u64, u64),
     asked: Option<Step>,
     recorded: &BTreeSet<Step>,
+    reach: Reach,
 ) -> Result<Span, QueryError> {
     let unit = recorded.iter().copied().reduce(least_common_multiple).unwrap_or(Step::MINUTE);
     let step = match asked {
-        None => Step::auto(unit, from_ms, to_ms),
+        None => Step::auto(reach.finest(unit, from_ms), from_ms, to_ms),
         Some(asked) => fitting(asked, unit),
     };
     let (from_ms, to_ms) = (step.floor(from_ms), step.ceil(to_ms));
@@ -165,7 +196,8 @@ mod tests {
         };
         let cut_to = |asked: Option<u64>, recorded: &[u64]| {
             let asked = asked.map(|ms| Step::from_ms(ms).unwrap());
-            cut((3_000, 61_000), asked, &steps(recorded)).unwrap()
+            let reach = Reach { now_ms: 61_000, oldest_ms: 0, oldest_rollup_ms: 0 };
+            cut((3_000, 61_000), asked, &steps(recorded), reach).unwrap()
         };
         assert_eq!(cut_to(None, &[4_000, 10_000]).step.ms(), 20_000);
         assert_eq!(cut_to(Some(1_000), &[10_000]).step.ms(), 10_000, "finer than recorded");

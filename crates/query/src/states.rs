@@ -100,6 +100,7 @@ impl<'a> States<'a> {
         let expired = self.expired(sources);
         let mut next = vec![0; lives.len()];
         for (column, (cell, &mark)) in cells.iter_mut().zip(marks).enumerate() {
+            let traffic = mark.traffic || cell.counted > 0 || cell.inherited > 0;
             let first = column * self.span.units_per_column();
             let units = first..first + self.span.units_per_column();
             let mut seen: Option<Seen> = None;
@@ -115,7 +116,7 @@ impl<'a> States<'a> {
                     add(&mut seen, self.over(*group, column, &stretch));
                 }
             }
-            if !lived && mark.traffic {
+            if !lived && traffic {
                 for &group in strays(column).into_iter().flatten() {
                     add(&mut seen, self.over(group, column, &units));
                 }
@@ -126,11 +127,11 @@ impl<'a> States<'a> {
                     >= sources.iter().map(|&source| overlap(&self.alive(source), &units)).sum();
             cell.state = match seen {
                 None => CellState::Nonexistent,
-                Some(_) if is_gone && !mark.traffic => CellState::Missing,
+                Some(_) if is_gone && !traffic => CellState::Missing,
                 Some(_) if gone > 0 => CellState::Partial,
                 Some((CellState::Measured, _)) if mark.unread => CellState::Partial,
-                Some((CellState::Measured, _)) if !mark.traffic => CellState::Idle,
-                Some((CellState::Missing, _)) if mark.traffic => CellState::Partial,
+                Some((CellState::Measured, _)) if !traffic => CellState::Idle,
+                Some((CellState::Missing, _)) if traffic => CellState::Partial,
                 Some((state, _)) => state,
             };
             add_flags(cell, seen.is_some_and(|(_, stretched)| stretched));

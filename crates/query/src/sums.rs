@@ -19,16 +19,48 @@ use crate::shown::{Shown, Take};
 use crate::span::Span;
 use crate::{ColumnTotals, MatrixCell};
 
+/// No lane.
+const NO_LANE: u32 = u32::MAX;
+
 /// What a cell has besides its sums.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mark {
-    /// Whether anything was counted.
+    /// Whether anything was counted that may not be in the sums.
     pub(crate) traffic: bool,
     /// Whether some of it cannot be read.
     pub(crate) unread: bool,
 }
 
-/// What each row counts over the whole span.
+/// What each source recorded over the whole span.
+pub(crate) struct SourceTotals(pub(crate) Vec<u128>);
+
+impl SourceTotals {
+    /// What each row counts of it, where nothing is shared.
+    pub(crate) fn by_row(&self, shown: &Shown, rows: usize) -> Vec<u128> {
+        let mut totals = vec![0; rows];
+        for (source, sum) in shown.sources.iter().zip(&self.0) {
+            for (row, take) in &shown.takes[source.takes.clone()] {
+                if matches!(take, Take::Counted) {
+                    totals[*row as usize] += sum;
+                }
+            }
+        }
+        totals
+    }
+}
+
+impl Sink for SourceTotals {
+    const MAXIMA: bool = false;
+
+    #[inline]
+    fn take(&mut self, source: usize, _: Place, recorded: Summary) {
+        self.0[source] += u128::from(recorded.sum);
+    }
+
+    fn unread(&mut self, _: usize, _: Range<usize>, _: &StoreError) {}
+}
+
+/// What each row counts over the whole span, where shares are cut window by window.
 pub(crate) struct RowTotals<'a> {
     pub(crate) shown: &'a Shown,
     /// By row.
@@ -36,6 +68,8 @@ pub(crate) struct RowTotals<'a> {
 }
 
 impl Sink for RowTotals<'_> {
+    const MAXIMA: bool = false;
+
     fn take(&mut self, source: usize, _: Place, recorded: Summary) {
         for (row, take) in &self.shown.takes[self.shown.sources[source].takes.clone()] {
             let counted = match take {
@@ -54,6 +88,8 @@ impl Sink for RowTotals<'_> {
 pub(crate) struct Busy(pub(crate) Vec<bool>);
 
 impl Sink for Busy {
+    const MAXIMA: bool = false;
+
     fn take(&mut self, source: usize, _: Place, _: Summary) {
         self.0[source] = true;
     }
@@ -82,6 +118,10 @@ pub(crate) struct Sums<'a> {
     rows: Range<u32>,
     /// The sources in work, by their place in `shown`.
     tags: Vec<u32>,
+    /// For each of them, the one row that counts it, in full and all the time; else [`NO_LANE`].
+    lanes: Vec<u32>,
+    columns: usize,
+    units: usize,
     /// Sources that are in `totals` from rows before.
     summed: Vec<bool>,
 }
@@ -127,6 +167,9 @@ impl<'a> Sums<'a> {
             },
             rows: 0..0,
             tags: Vec::new(),
+            lanes: Vec::new(),
+            columns: span.columns(),
+            units: span.units(),
             summed: vec![false; shown.sources.len()],
         }
     }
@@ -152,7 +195,18 @@ impl<'a> Sums<'a> {
             units.resize(rows.len() * self.span.units(), 0);
         }
         self.rows = rows;
+        self.lanes = self.tags.iter().map(|&tag| self.lane(tag as usize)).collect();
         self.tags.iter().map(|&tag| shown.sources[tag as usize].slot).collect()
+    }
+
+    fn lane(&self, tag: usize) -> u32 {
+        let source = &self.shown.sources[tag];
+        let is_plain =
+            source.elsewhere.is_none() && !self.summed[tag] && self.alive[tag] == (0..self.units);
+        match &self.shown.takes[source.takes.clone()] {
+            [(row, Take::Counted)] if is_plain => *row,
+            _ => NO_LANE,
+        }
     }
 
     /// All that was asked for by [`Sums::begin`] has been read.
@@ -180,7 +234,56 @@ impl<'a> Sums<'a> {
 }
 
 impl Sink for Sums<'_> {
+    const MAXIMA: bool = true;
+
+    #[inline]
     fn take(&mut self, source: usize, place: Place, recorded: Summary) {
+        let row = self.lanes[source];
+        if row == NO_LANE {
+            return self.take_apart(source, place, recorded);
+        }
+        let total = &mut self.totals[place.column];
+        total.recorded = total.recorded.saturating_add(recorded.sum);
+        total.counted = total.counted.saturating_add(recorded.sum);
+        let cell = &mut self.cells[row as usize * self.columns + place.column];
+        cell.counted = cell.counted.saturating_add(recorded.sum);
+        cell.flags = cell.flags.or(recorded.flags);
+        match &mut self.peaks {
+            Peaks::Cells => {}
+            Peaks::Rollups => cell.max = cell.max.max(recorded.max),
+            Peaks::Units(units) => {
+                let row = (row - self.rows.start) as usize;
+                let held = &mut units[row * self.units + place.unit];
+                *held = held.saturating_add(recorded.sum);
+            }
+        }
+    }
+
+    /// What cannot be read is unknown where its lineage was alive, not idle (Q3).
+    fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError) {
+        let tag = self.tags[source] as usize;
+        self.warnings.push(error.to_string());
+        let alive = &self.alive[tag];
+        let units = alive.start.max(units.start)..alive.end.min(units.end);
+        if units.is_empty() {
+            return;
+        }
+        let per_column = self.span.units_per_column();
+        let columns = units.start / per_column..units.end.div_ceil(per_column);
+        for (row, _) in &self.shown.takes[self.shown.sources[tag].takes.clone()] {
+            if self.rows.contains(row) {
+                let first = *row as usize * self.columns;
+                let marks = &mut self.marks[first + columns.start..first + columns.end];
+                marks.iter_mut().for_each(|mark| mark.unread = true);
+            }
+        }
+    }
+}
+
+impl Sums<'_> {
+    /// [`Sink::take`] of a source that several rows show, or not in full, or that did not live all the
+    /// time.
+    fn take_apart(&mut self, source: usize, place: Place, recorded: Summary) {
         let tag = self.tags[source] as usize;
         let source = &self.shown.sources[tag];
         let is_new = !self.summed[tag];
@@ -195,7 +298,7 @@ impl Sink for Sums<'_> {
             if !self.rows.contains(row) {
                 continue;
             }
-            let at = *row as usize * self.span.columns() + place.column;
+            let at = *row as usize * self.columns + place.column;
             let cell = &mut self.cells[at];
             self.marks[at].traffic |= recorded.sum > 0;
             cell.flags = cell.flags.or(recorded.flags);
@@ -224,7 +327,7 @@ impl Sink for Sums<'_> {
                 Peaks::Rollups => cell.max = cell.max.max(max),
                 Peaks::Units(units) => {
                     let row = (*row - self.rows.start) as usize;
-                    let held = &mut units[row * self.span.units() + place.unit];
+                    let held = &mut units[row * self.units + place.unit];
                     *held = held.saturating_add(sum);
                 }
             }
@@ -235,26 +338,6 @@ impl Sink for Sums<'_> {
         }
         if is_new && is_inherited && source.is_ownerless {
             total.inherited = total.inherited.saturating_add(recorded.sum);
-        }
-    }
-
-    /// What cannot be read is unknown where its lineage was alive, not idle (Q3).
-    fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError) {
-        let tag = self.tags[source] as usize;
-        self.warnings.push(error.to_string());
-        let alive = &self.alive[tag];
-        let units = alive.start.max(units.start)..alive.end.min(units.end);
-        if units.is_empty() {
-            return;
-        }
-        let per_column = self.span.units_per_column();
-        let columns = units.start / per_column..units.end.div_ceil(per_column);
-        for (row, _) in &self.shown.takes[self.shown.sources[tag].takes.clone()] {
-            if self.rows.contains(row) {
-                let first = *row as usize * self.span.columns();
-                let marks = &mut self.marks[first + columns.start..first + columns.end];
-                marks.iter_mut().for_each(|mark| mark.unread = true);
-            }
         }
     }
 }

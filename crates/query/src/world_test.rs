@@ -392,12 +392,16 @@ impl History for World {
                     values.set(slot, block.map(|block| rollup::of(block, tier)[series as usize]));
                 }
                 let mut columns = Columns::default();
-                columns.read(&values.encode()).unwrap();
+                let value = values.encode();
+                match wanted.maxima {
+                    true => columns.read(&value).unwrap(),
+                    false => columns.read_sums(&value).unwrap(),
+                }
                 visit(hour, Part::Chunk { tags, columns: &columns });
                 for (&id, &tag) in numbered.iter().skip(chunk * SLOTS).zip(tags) {
                     let slot = tags.iter().position(|&held| held == tag).unwrap();
                     if tag != NOBODY && columns.uneven.contains(slot) {
-                        let wanted = Wanted { lineages: &[(id, tag)] };
+                        let wanted = Wanted { lineages: &[(id, tag)], ..*wanted };
                         visit_each(self, group, series, hour..=hour, &wanted, visit);
                     }
                 }

@@ -99,7 +99,7 @@ fn wait(shared: &Shared, pausing: bool) -> (bool, bool) {
 }
 
 /// This version is open and has written: what an upgrade kept of the folder as it was may go. It was a
-/// way back while the WAL held all that is newer.
+/// way back while the WAL held every newer column.
 fn forget_older(shared: &Shared) {
     match shared.store.forget_older() {
         Ok(gone) => gone.iter().for_each(|path| {

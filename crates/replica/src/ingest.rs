@@ -22,6 +22,7 @@ use keyviz_store::StoreError;
 use keyviz_wal::{Wal, WalError};
 
 use crate::admit::{self, Admitted};
+use crate::backup::{BackupError, Held};
 use crate::command::{Command, Outcome, ProposeError, Sweep};
 use crate::counters::Counters;
 use crate::issuer::Issuer;
@@ -73,6 +74,10 @@ pub(crate) enum Job {
         reply: oneshot::Sender<u64>,
     },
     Release,
+    /// The WAL as it is now, for a backup.
+    HoldWal {
+        reply: oneshot::Sender<Result<Held, BackupError>>,
+    },
     /// Try a commit that failed again, although nothing new comes.
     Retry,
     /// Lineage records that may go.
@@ -170,6 +175,10 @@ impl Ingest {
             Job::Release => {
                 self.finish();
                 self.release();
+            }
+            Job::HoldWal { reply } => {
+                // The asker may be gone.
+                let _ = reply.send(self.hold_wal());
             }
             Job::Retry => self.retry(),
             Job::Sweep { group, sweep } => self.sweep(group, sweep),

@@ -20,6 +20,7 @@
 //! `tests/tests/kill_and_compare.rs` with real processes.
 
 mod admit;
+mod backup;
 mod bounds;
 mod checkpoint;
 mod clock_guard;
@@ -46,7 +47,9 @@ mod stand_ins;
 mod state_machine;
 mod sweep;
 mod view;
+mod wal_check;
 
+pub use backup::{BackupError, files as backup_files};
 pub use command::{Command, Outcome, ProposeError, Sweep};
 pub use config::{RecorderConfig, RecorderError};
 pub use counters::CountersSnapshot;
@@ -60,6 +63,7 @@ pub use recorder::{Progress, Recorder};
 pub use state_machine::StateMachine;
 pub use sweep::removable;
 pub use view::RecorderView;
+pub use wal_check::check_wal;
 
 #[cfg(test)]
 mod bucket_test;

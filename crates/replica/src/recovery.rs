@@ -248,7 +248,7 @@ impl Replay<'_> {
 }
 
 /// What a WAL record says, or why it cannot be used.
-fn read(record: &Record<'_>) -> Result<(SourceId, u64, Option<Column>), String> {
+pub(crate) fn read(record: &Record<'_>) -> Result<(SourceId, u64, Option<Column>), String> {
     match record.kind {
         KIND_COLUMN => column_record::decode(record.payload)
             .map(|(source, sequence, column)| (source, sequence, Some(column))),

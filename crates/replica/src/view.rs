@@ -226,7 +226,7 @@ impl History for RecorderView<'_> {
                 stored(from..=hour - 1, wanted);
             }
             let (_, closed) = self.split(group, hour, wanted);
-            stored(hour..=hour, &Wanted { lineages: &closed });
+            stored(hour..=hour, &Wanted { lineages: &closed, ..*wanted });
             from = hour.saturating_add(1);
         }
         if from <= *hours.end() {
@@ -234,7 +234,14 @@ impl History for RecorderView<'_> {
         }
         for &hour in &open {
             let (lineages, _) = self.split(group, hour, wanted);
-            visit_each(self, group, series, hour..=hour, &Wanted { lineages: &lineages }, visit);
+            visit_each(
+                self,
+                group,
+                series,
+                hour..=hour,
+                &Wanted { lineages: &lineages, ..*wanted },
+                visit,
+            );
         }
     }
 

@@ -50,6 +50,9 @@ pub(crate) struct ServeArgs {
     /// Largest message taken on either port
     #[arg(long, env = "KEYVIZ_MAX_MESSAGE_BYTES", default_value = "16MiB")]
     max_message_bytes: String,
+    /// Folder for backups that are asked for over HTTP; without it there are none
+    #[arg(long, env = "KEYVIZ_BACKUP_DIR")]
+    backup_dir: Option<PathBuf>,
     /// Serve beyond loopback although nobody is asked who they are
     #[arg(long, env = "KEYVIZ_ALLOW_UNAUTHENTICATED")]
     allow_unauthenticated: bool,
@@ -98,6 +101,7 @@ struct ConfigFile {
     wal_max_bytes: Option<String>,
     wal_sync: Option<WalSync>,
     max_message_bytes: Option<String>,
+    backup_dir: Option<PathBuf>,
     allow_unauthenticated: Option<bool>,
     log: Option<LogFormat>,
 }
@@ -116,6 +120,7 @@ pub(crate) struct ServeConfig {
     pub(crate) wal_max_bytes: u64,
     pub(crate) wal_sync: WalSync,
     pub(crate) max_message_bytes: usize,
+    pub(crate) backup_dir: Option<PathBuf>,
     pub(crate) log: LogFormat,
     /// `--print-config`: one line a setting.
     pub(crate) print: Option<String>,
@@ -158,6 +163,9 @@ impl ServeArgs {
             file.max_message_bytes,
             Clone::clone,
         );
+        origins.settle("backup_dir", &mut self.backup_dir, file.backup_dir.map(Some), |path| {
+            path.as_deref().map(|path| path.display().to_string()).unwrap_or_default()
+        });
         origins.settle(
             "allow_unauthenticated",
             &mut self.allow_unauthenticated,
@@ -183,9 +191,13 @@ impl ServeArgs {
             max_message_bytes: bytes("max-message-bytes", &self.max_message_bytes)? as usize,
             wal_sync: self.wal_sync,
             data_dir: self.data_dir,
+            backup_dir: self.backup_dir,
             log: self.log,
             print,
         };
+        if let Some(backup_dir) = &config.backup_dir {
+            crate::tools::check_apart(backup_dir, &config.data_dir).context("--backup-dir")?;
+        }
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3_600));
         ensure!(
             (second..=hour).contains(&config.persist_interval),
@@ -265,7 +277,7 @@ fn read_file(path: &Path) -> anyhow::Result<ConfigFile> {
     })
 }
 
-fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
+pub(crate) fn duration(flag: &str, text: &str) -> anyhow::Result<Duration> {
     humantime::parse_duration(text)
         .with_context(|| format!("--{flag} {text:?}: give a duration such as 1s, 5min or 7d"))
 }

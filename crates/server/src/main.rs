@@ -14,6 +14,7 @@ mod node;
 mod query_cli;
 mod replay;
 mod serve;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,18 @@ enum Command {
     Lineage(lineage_cli::LineageArgs),
     /// Derive a lineage id, or tell what an id says
     Id(id_cli::IdArgs),
+    /// Read everything in a data folder and say what is wrong, without changing a byte
+    Check(tools::check::CheckArgs),
+    /// Set aside what does not decode, so that a node starts and answers with the rest
+    Repair(tools::repair::RepairArgs),
+    /// Say what takes the space in a data folder
+    Stats(tools::stats::StatsArgs),
+    /// Rewrite the files of a stopped node into one level
+    Compact(tools::compact::CompactArgs),
+    /// Take a backup of a stopped folder or a running node; list and verify backups
+    Backup(tools::backup::BackupArgs),
+    /// Make a data folder of a backup, and read all of it
+    Restore(tools::restore::RestoreArgs),
     /// Show how garbage collection stands, or tell it that the clock is right
     Gc(admin_cli::GcArgs),
     /// Keep a past window beyond the retention
@@ -74,6 +87,12 @@ fn main() -> ExitCode {
             block_on(lineage_cli::run(args))
         }
         Command::Id(args) => id_cli::run(&args),
+        Command::Check(args) => return exit_code(tools::check::run(&args)),
+        Command::Repair(args) => return exit_code(tools::repair::run(&args)),
+        Command::Stats(args) => return exit_code(tools::stats::run(&args)),
+        Command::Compact(args) => return exit_code(tools::compact::run(&args)),
+        Command::Backup(args) => return exit_code(block_on(tools::backup::run(args))),
+        Command::Restore(args) => return exit_code(tools::restore::run(&args)),
         Command::Gc(args) => block_on(admin_cli::gc(args)),
         Command::Pin(args) => block_on(admin_cli::pin(args)),
         Command::Pins(args) => block_on(admin_cli::pins(args)),
@@ -90,6 +109,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Of a tool: its own, or 2 when it could not do its work.
+fn exit_code(ended: anyhow::Result<ExitCode>) -> ExitCode {
+    ended.unwrap_or_else(|error| {
+        eprintln!("keyviz: {}", in_one_line(&error));
+        ExitCode::from(2)
+    })
 }
 
 fn serve_command(
@@ -117,7 +144,7 @@ fn in_one_line(error: &anyhow::Error) -> String {
     line
 }
 
-fn block_on(task: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(task: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(task)
 }
 

@@ -2,14 +2,16 @@
 //!
 //! JSON and gRPC are thin adapters over this. Must not: know either of them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use keyviz_lineage::{Clock, KeyRange, Step};
 use keyviz_query::biography::{Depth, Subject};
 use keyviz_query::{Matrix, MatrixRequest, QueryError};
-use keyviz_replica::{Event, GcStatus, PinError, PinSummary, Progress, Recorder};
+use keyviz_replica::{BackupError, Event, GcStatus, PinError, PinSummary, Progress, Recorder};
 use keyviz_store::StoreError;
+use keyviz_store::backup::Manifest;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
@@ -35,6 +37,12 @@ pub(crate) enum NodeError {
     Query(#[from] QueryError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(
+        "this node takes no backups: it was started without --backup-dir DIR, the one folder that it may write them to"
+    )]
+    NoBackupDir,
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     #[error(transparent)]
     Pin(#[from] PinError),
     #[error("{message}")]
@@ -48,18 +56,24 @@ pub(crate) struct Node {
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
+    backup_dir: Option<PathBuf>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
 impl Node {
-    pub(crate) fn new(clock: Arc<dyn Clock>, default_step: Step) -> Arc<Self> {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        default_step: Step,
+        backup_dir: Option<PathBuf>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             recorder: OnceLock::new(),
             progress: Progress::default(),
             clock,
             default_step,
+            backup_dir,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),
@@ -130,6 +144,15 @@ impl Node {
     /// What happened to the ranges in `[from_ms, to_ms)`.
     pub(crate) async fn events(&self, from_ms: u64, to_ms: u64) -> Result<Vec<Event>, NodeError> {
         self.ask(move |recorder| Ok(recorder.events(from_ms, to_ms)?)).await
+    }
+
+    /// Takes a backup into the folder that the operator has named. Not one of the questions: it may
+    /// take minutes, and one at a time is let in by the folder's lock.
+    pub(crate) async fn backup(&self) -> Result<Manifest, NodeError> {
+        let recorder = Arc::clone(self.recorder()?);
+        let to = self.backup_dir.clone().ok_or(NodeError::NoBackupDir)?;
+        let taken = tokio::task::spawn_blocking(move || recorder.backup(&to)).await;
+        Ok(taken.map_err(|error| NodeError::Panicked { reason: error.to_string() })??)
     }
 
     /// How garbage collection stands; `accept_clock` ends a freeze.

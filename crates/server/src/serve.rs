@@ -29,7 +29,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let grpc_listener = bind("grpc", config.grpc).await?;
     let http_listener = bind("http", config.http).await?;
     let (grpc_address, http_address) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
-    let node = Node::new(Arc::clone(&clock), config.step);
+    let node = Node::new(Arc::clone(&clock), config.step, config.backup_dir.clone());
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 

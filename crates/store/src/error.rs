@@ -69,6 +69,30 @@ pub enum StoreError {
         "{key} of group {group} is not in the catalogue of keys; was it written by a newer keyviz?"
     )]
     UnknownKey { group: GroupId, key: String },
+    #[error("{path} is no keyviz data folder: {reason}; check the path")]
+    Missing { path: PathBuf, reason: &'static str },
+    #[error("{path} is not empty (it holds {found:?}); name a folder that is new or empty")]
+    NotEmpty { path: PathBuf, found: String },
+    #[error(
+        "backup folder {path}: {source}; check that it exists, is writable and has space, then try again"
+    )]
+    BackupFolder { path: PathBuf, source: std::io::Error },
+    #[error("backup folder {path} is in use by another keyviz process; wait until it has ended")]
+    BackupLocked { path: PathBuf },
+    #[error(
+        "{path} is not a backup folder of keyviz: it holds {found:?}; choose an empty or new folder"
+    )]
+    ForeignBackup { path: PathBuf, found: String },
+    #[error("{path} holds no backup {id}; `keyviz backup --list --to {path}` shows those it holds")]
+    NoBackup { path: PathBuf, id: String },
+    #[error("{path} cannot be trusted: {reason}; take another backup of the list")]
+    DamagedBackup { path: PathBuf, reason: String },
+    #[error(
+        "RocksDB's backup engine in {path}: {source}; if a file is damaged, take another backup of the list"
+    )]
+    BackupEngine { path: PathBuf, source: rocksdb::Error },
+    #[error("compaction of {path} did not end well: {reason}; see `keyviz check`")]
+    Compact { path: PathBuf, reason: String },
     #[error(
         "roll-ups of group {group}: {why}; restore a backup. What is still in blocks is shown from them"
     )]

@@ -10,27 +10,37 @@
 //! Only this crate names RocksDB.
 //! Proof: `store_test.rs`, `migrate_test.rs`.
 
+pub mod backup;
 pub mod batch;
+pub mod check;
+pub mod compact;
 mod damage;
 pub mod data_dir;
 mod dump;
 mod error;
+pub mod finding;
 pub mod migrate;
 mod numbers;
+pub mod offline;
 mod oldest;
 pub mod open;
 pub mod pins;
 pub mod reclaim;
+pub mod repair;
 mod retained;
 pub mod retention;
+pub mod stats;
 pub mod tuning;
 pub mod view;
 
 pub use batch::Batch;
+pub use check::{CheckProgress, CheckReport, check};
 pub use data_dir::DataDir;
 pub use error::StoreError;
+pub use finding::{Finding, Findings, Severity};
 pub use migrate::{UpgradeProgress, WatchUpgrade};
 pub use numbers::Numbers;
+pub use offline::OfflineStore;
 pub use open::{Store, StoreOptions};
 pub use pins::Pins;
 pub use tuning::Tuning;

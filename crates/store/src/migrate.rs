@@ -12,7 +12,7 @@
 //!    it changed. Its last batch moves the schema mark; the last step's removes the upgrade mark.
 //! 3. The checkpoint stays until this version has written its first round of checkpoints
 //!    ([`Store::forget_older`], called by the recorder). Until then it is, with the WAL, a way back that
-//!    loses nothing; after that the WAL is released, it no longer would be, and its hard links only
+//!    loses no column; after that the WAL is released, it no longer would be, and its hard links only
 //!    keep space from being returned. Whatever a start finds of it goes the same way, so none piles up.
 //!
 //! Invariants: a kill between any two batches, and in any of them, is gone on from (M1); the folder of a

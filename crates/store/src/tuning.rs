@@ -54,7 +54,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             block_bytes: 16 << 10,
-            restart_interval: 16,
+            restart_interval: 64,
             data_block_hash: false,
             format_version: 5,
             filter: Filter::Bloom(10.0),

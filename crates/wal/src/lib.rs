@@ -76,6 +76,8 @@
 mod aside;
 mod error;
 mod fs;
+mod hold;
+mod inspect;
 mod layout;
 mod options;
 mod recovery;
@@ -89,6 +91,8 @@ mod wal;
 
 pub use error::WalError;
 pub use fs::{Access, Entry, FileSystem, LogFile, RealFs};
+pub use hold::{HeldSegment, hold_segments};
+pub use inspect::{Inspection, SegmentView, inspect};
 pub use options::{SyncPolicy, WalOptions};
 pub use replay::{Record, Recovery};
 pub use report::{Finding, Reason, RecoveryReport, Released, SequenceRange, Shed, Stats, Usage};

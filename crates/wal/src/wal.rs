@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use crate::error::WalError;
 use crate::fs::FileSystem;
+use crate::hold::{HeldSegment, hold_segments};
 use crate::layout::{HEADER_LEN, MAX_FILE_BYTES, MAX_SEQUENCE, SegmentName, frame_bytes};
 use crate::options::{SyncPolicy, WalOptions};
 use crate::recovery::recover;
@@ -419,6 +420,15 @@ impl Wal {
     /// what the replay delivers: the next [`Self::commit`] covers that too.
     pub fn durable_sequence(&self) -> u64 {
         self.durable_sequence
+    }
+
+    /// Every segment, open for reading, as long as it is now: for a backup. Records that were
+    /// committed are in one of them, or were released or shed.
+    ///
+    /// # Errors
+    /// [`WalError::Folder`].
+    pub fn hold(&self) -> Result<Vec<HeldSegment>, WalError> {
+        hold_segments(self.fs.as_ref(), &self.dir)
     }
 
     /// The settings.

@@ -125,6 +125,7 @@ fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
         series: series.into(),
         step_ms: matrix.step_ms,
         recorded_step_ms: matrix.recorded_step_ms,
+        tier: matrix.tier_name().to_owned(),
         column_unix_ms: matrix.columns_ms.iter().map(|&ms| ms as i64).collect(),
         rows: matrix
             .rows

@@ -63,6 +63,9 @@ fn status(error: &NodeError) -> tonic::Status {
         }
         NodeError::Query(_) | NodeError::Pin(_) => tonic::Status::invalid_argument(message),
         NodeError::Unknown { .. } => tonic::Status::not_found(message),
+        NodeError::NoBackupDir | NodeError::Backup(_) => {
+            tonic::Status::failed_precondition(message)
+        }
         NodeError::Panicked { .. } => tonic::Status::internal(message),
     }
 }

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use keyviz_query::QueryError;
-use keyviz_replica::PinError;
+use keyviz_replica::{BackupError, PinError};
+use keyviz_store::StoreError;
 use serde_json::json;
 
 use crate::node::NodeError;
@@ -47,6 +48,14 @@ impl From<NodeError> for HttpError {
                 (StatusCode::INTERNAL_SERVER_ERROR, "storage")
             }
             NodeError::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
+            NodeError::NoBackupDir => (StatusCode::NOT_FOUND, "invalid_request"),
+            NodeError::Backup(BackupError::Store(StoreError::BackupLocked { .. })) => {
+                (StatusCode::CONFLICT, "busy")
+            }
+            NodeError::Backup(BackupError::Store(_) | BackupError::Wal(_)) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "storage")
+            }
+            NodeError::Backup(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             NodeError::Unknown { .. } | NodeError::Pin(PinError::Unknown { .. }) => {
                 (StatusCode::NOT_FOUND, "not_found")
             }

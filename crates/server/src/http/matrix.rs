@@ -125,6 +125,7 @@ fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
         "series": matrix.series.name(),
         "step_ms": matrix.step_ms,
         "recorded_step_ms": matrix.recorded_step_ms,
+        "tier": matrix.tier_name(),
         "generated_at": rfc3339(now_ms),
         "from_unix_ms": matrix.columns_ms.first(),
         "to_unix_ms": span_end,

@@ -4,6 +4,7 @@
 //! paths are 404; what a browser gets carries a strict content security policy; a POST needs
 //! `application/json`, which no foreign page can send without asking first.
 
+mod backup;
 mod error;
 mod health;
 mod ingest;
@@ -66,6 +67,8 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(max_message_bytes))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
+        // Behind the time limit: a backup takes as long as copying does.
+        .route(&format!("{API}/backup"), post(backup::backup))
         .layer(CompressionLayer::new())
         .layer(fixed(header::CACHE_CONTROL, "no-store"))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

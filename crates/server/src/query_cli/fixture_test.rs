@@ -39,6 +39,7 @@ pub(super) fn matrix(rows: Vec<MatrixRow>) -> GetMatrixResponse {
         series: Series::Writes.into(),
         step_ms: 60_000,
         recorded_step_ms: 60_000,
+        tier: "finest".to_owned(),
         column_unix_ms: (0..columns as i64).map(|column| START_MS + column * 60_000).collect(),
         column_totals: Some(ColumnTotals {
             recorded: counted.clone(),

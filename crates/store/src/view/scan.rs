@@ -24,6 +24,8 @@ pub const NOBODY: u32 = u32::MAX;
 pub struct Wanted<'a> {
     /// All of one group.
     pub lineages: &'a [(LineageId, u32)],
+    /// Whether the maxima of roll-ups are wanted, too.
+    pub maxima: bool,
 }
 
 /// What a scan tells of one hour.
@@ -33,7 +35,7 @@ pub enum Part<'a> {
     Chunk {
         /// The tag of each slot, [`SLOTS`] of them; [`NOBODY`] where it is not wanted.
         tags: &'a [u32],
-        /// Their windows.
+        /// Their windows; without maxima where those are not wanted.
         columns: &'a Columns,
     },
     /// The finest cells of one lineage: one part a step.
@@ -105,7 +107,7 @@ impl<'a> View<'a> {
                     hour < oldest_hour && self.pins.shows(group, lineage, hour)
                 };
                 let lineages: Vec<_> = wanted.lineages.iter().filter(kept).copied().collect();
-                let wanted = Wanted { lineages: &lineages };
+                let wanted = Wanted { lineages: &lineages, ..*wanted };
                 self.rollups_of(numbers, group, (tier, series), hour..=hour, &wanted, visit);
             }
             let hours = *hours.start().max(&oldest_hour)..=*hours.end();
@@ -161,7 +163,11 @@ impl RollupScan<'_, '_> {
                 let first = chunk as usize * SLOTS;
                 let tags = self.tags.get(first..first + SLOTS).unwrap_or(&[]);
                 if tags.iter().any(|&tag| tag != NOBODY) {
-                    match columns.read(value) {
+                    let read = match self.wanted.maxima {
+                        true => columns.read(value),
+                        false => columns.read_sums(value),
+                    };
+                    match read {
                         Ok(()) => self.chunk(hour, tags, &columns, visit),
                         Err(source) => {
                             let error = || damaged_physical(key, source.clone());
@@ -237,7 +243,8 @@ impl RollupScan<'_, '_> {
         error: &dyn Fn() -> StoreError,
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
-        visit_each(self.view, self.group, self.series, hours.clone(), &Wanted { lineages }, visit);
+        let wanted = Wanted { lineages, ..self.wanted };
+        visit_each(self.view, self.group, self.series, hours.clone(), &wanted, visit);
         for &(lineage, tag) in lineages {
             for hour in self.view.expired(self.group, lineage, hours.clone()).into_iter().flatten()
             {
