@@ -5,6 +5,7 @@
 
 use keyviz_tests::columns::{COLUMNS, TRANSITIONS};
 use keyviz_tests::http::{get, post_json, request};
+use keyviz_tests::now_ms;
 use keyviz_tests::process::{Node, NodeSpec, command};
 use serde_json::{Value, json};
 
@@ -31,11 +32,6 @@ fn refused(node: &Node, words: &[&str]) -> String {
     assert_eq!((code, out.as_str()), (Some(1), ""), "{words:?}: {err}");
     assert!(!err.contains("panicked") && err.trim_end().lines().count() == 1, "{err}");
     err
-}
-
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(since.unwrap().as_millis()).unwrap()
 }
 
 /// Two ranges, and a column of each three hours ago.

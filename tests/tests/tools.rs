@@ -114,7 +114,7 @@ fn what_cannot_be_checked_says_why_and_exits_with_2() {
     for (path, what) in [
         (folder.path().join("none"), "nothing at this path"),
         (empty.clone(), "no db/CURRENT"),
-        (foreign.clone(), "photo.jpg"),
+        (foreign, "photo.jpg"),
         (folder.path().join("node"), "a running node uses this folder"),
     ] {
         for tool in ["check", "stats", "repair", "compact"] {

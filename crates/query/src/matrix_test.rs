@@ -58,7 +58,7 @@ fn equals_the_model(world: &World, request: &MatrixRequest, rolls_up: bool) {
     let answer = ask(world, request, rolls_up);
     match model_test::answer(world, request, rolls_up) {
         None => {
-            assert!(matches!(answer, Err(QueryError::EmptySpan { .. })), "{request:?}: {answer:?}")
+            assert!(matches!(answer, Err(QueryError::EmptySpan { .. })), "{request:?}: {answer:?}");
         }
         Some(expected) => same(&answer.unwrap(), &expected, request),
     }

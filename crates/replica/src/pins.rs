@@ -348,12 +348,12 @@ impl Recorder {
             also: Vec::new(),
             max_bytes: 0,
         };
-        self.pin_everywhere(order)
+        self.pin_everywhere(&order)
     }
 
-    fn pin_everywhere(&self, order: PinOrder) -> Result<PinSummary, PinError> {
+    fn pin_everywhere(&self, order: &PinOrder) -> Result<PinSummary, PinError> {
         let graph = self.shared.machine.graph();
-        let also = ancestors(&graph, &order);
+        let also = ancestors(&graph, order);
         drop(graph);
         let mut groups = self.shared.store.view(self.shared.clock.unix_ms()).groups()?;
         groups.insert(NODE_GROUP);

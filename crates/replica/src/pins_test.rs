@@ -95,7 +95,7 @@ fn a_pinned_window_outlives_the_retention_with_its_lineage_and_events_until_it_i
     // 1 and 3, and their hours; not 2, nor what came later.
     assert_eq!((pin.lineages, pin.note.as_str()), (2, "why 3?"));
     assert_eq!(pin.id.get_version_num(), 7);
-    assert_eq!(recorder.pins(), [pin.clone()]);
+    assert_eq!(recorder.pins(), std::slice::from_ref(&pin));
     let all = [(1, vec![0]), (2, vec![0]), (3, vec![0, 1]), (4, vec![2])];
     assert_eq!(seen(&recorder), all);
     pass(&recorder, &clock, 30 * LONGEST_MS);

@@ -61,12 +61,7 @@ impl<'a> RecorderView<'a> {
     }
 
     /// Those of `wanted` that the deltas hold cells of in an hour, and the others.
-    fn split(
-        &self,
-        group: GroupId,
-        hour: u64,
-        wanted: &Wanted<'_>,
-    ) -> (Vec<(LineageId, u32)>, Vec<(LineageId, u32)>) {
+    fn split(&self, group: GroupId, hour: u64, wanted: &Wanted<'_>) -> (Tagged, Tagged) {
         let is_open = |lineage| {
             self.deltas(group).iter().any(|delta| delta.blocks.contains_key(&(lineage, hour)))
         };
@@ -94,6 +89,9 @@ impl<'a> RecorderView<'a> {
         together(found, errors)
     }
 }
+
+/// Lineages with their tags in a scan.
+type Tagged = Vec<(LineageId, u32)>;
 
 /// An hour may have an error, a value, or both: a sum that lacks a part must not look whole.
 type Hours<T> = Vec<(u64, Result<T, StoreError>)>;

@@ -64,7 +64,7 @@ impl View<'_> {
     /// A read failure. A damaged chunk is told by [`Numbers::damage`].
     pub fn numbers(&self, group: GroupId) -> Result<Numbers, StoreError> {
         let mut found = Numbers::default();
-        for (key, value) in self.scan_prefix(key_layout::prefix::numbers(group))? {
+        for (key, value) in self.scan_prefix(&key_layout::prefix::numbers(group))? {
             let Some((_, Key::Numbers { chunk })) = Key::parse(&key) else { continue };
             // Chunks follow each other. Where some are gone, their numbers are not given again.
             found.ids.resize(chunk as usize * SLOTS, LineageId::nil());

@@ -265,7 +265,7 @@ impl View<'_> {
         &self,
         group: GroupId,
     ) -> Result<Vec<Result<LineageRecord, StoreError>>, StoreError> {
-        let pairs = self.scan_prefix(key_layout::prefix::lineage(group))?;
+        let pairs = self.scan_prefix(&key_layout::prefix::lineage(group))?;
         Ok(pairs
             .into_iter()
             .map(|(key, value)| {
@@ -281,7 +281,7 @@ impl View<'_> {
     /// A read failure.
     pub fn boot_marks(&self) -> Result<Vec<(SourceId, BootMark)>, StoreError> {
         let mut marks = Vec::new();
-        for (key, value) in self.scan_prefix(key_layout::prefix::boot())? {
+        for (key, value) in self.scan_prefix(&key_layout::prefix::boot())? {
             let Some((_, Key::Boot { boot, node })) = Key::parse(&key) else { continue };
             match BootMark::decode(&value) {
                 Ok(mark) => marks.push((SourceId { node, boot }, mark)),
@@ -450,7 +450,7 @@ impl History for View<'_> {
 
     fn members(&self, group: GroupId) -> Result<Vec<(String, Member)>, StoreError> {
         let mut members = Vec::new();
-        for (key, value) in self.scan_prefix(key_layout::prefix::member(group))? {
+        for (key, value) in self.scan_prefix(&key_layout::prefix::member(group))? {
             let Some((_, Key::Member { node })) = Key::parse(&key) else { continue };
             match Member::decode(&value) {
                 Ok(member) => members.push((node, member)),

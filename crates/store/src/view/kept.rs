@@ -40,7 +40,7 @@ impl View<'_> {
     /// # Errors
     /// A read failure.
     pub fn pin_marks(&self, group: GroupId) -> Result<Vec<PinMark>, StoreError> {
-        let pairs = self.scan_prefix(key_layout::prefix::pin(group))?;
+        let pairs = self.scan_prefix(&key_layout::prefix::pin(group))?;
         Ok(pairs
             .into_iter()
             .filter_map(|(key, value)| {

@@ -223,7 +223,7 @@ impl World {
                 }
                 let mut told = Vec::new();
                 view.series(group, lineage, Series::Writes, 0..=HOURS, &mut |hour, _| {
-                    told.push(hour)
+                    told.push(hour);
                 });
                 assert!(told.iter().all(|hour| blocks.contains(hour)));
                 seen.extend(blocks.into_iter().map(|hour| Key::Range { lineage, hour }));
@@ -265,7 +265,7 @@ impl World {
             }
             match key {
                 Key::Range { hour, .. } | Key::Rollup { tier: Tier::FiveMinutes, hour, .. } => {
-                    fine = fine.min(hour)
+                    fine = fine.min(hour);
                 }
                 other => longest = longest.min(other.expiry_hour().unwrap_or(u64::MAX)),
             }

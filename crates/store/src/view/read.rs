@@ -78,9 +78,9 @@ impl View<'_> {
     }
 
     /// Every pair under a prefix of what is not kept by hour.
-    pub(crate) fn scan_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        let end = key_layout::prefix::end(prefix.clone());
-        self.tolerant(|options| self.scan_opt(prefix.clone(), end.clone(), options))
+    pub(crate) fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
+        let end = key_layout::prefix::end(prefix.to_vec());
+        self.tolerant(|options| self.scan_opt(prefix.to_vec(), end.clone(), options))
     }
 
     /// Reads as usual; where RocksDB finds a corrupt block, once more without the checksums of blocks,

@@ -233,10 +233,10 @@ impl RollupScan<'_, '_> {
             tags.iter().enumerate().filter(is_asked).map(|(_, &tag)| tag).collect();
         let lineages = self.wanted.lineages.iter().filter(|(_, tag)| asked.contains(tag));
         let lineages: Vec<(LineageId, u32)> = lineages.copied().collect();
-        self.from_blocks(hour..=hour, &lineages, error, visit);
+        self.visit_blocks(hour..=hour, &lineages, error, visit);
     }
 
-    fn from_blocks(
+    fn visit_blocks(
         &self,
         hours: RangeInclusive<u64>,
         lineages: &[(LineageId, u32)],
@@ -257,6 +257,6 @@ impl RollupScan<'_, '_> {
     fn without_numbers(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
         let (group, why) = (self.group, self.numbers.damage().join("; "));
         let error = || StoreError::NumbersLost { group, why: why.clone() };
-        self.from_blocks(hours, self.wanted.lineages, &error, visit);
+        self.visit_blocks(hours, self.wanted.lineages, &error, visit);
     }
 }
