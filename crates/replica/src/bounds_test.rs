@@ -66,6 +66,10 @@ fn days(store: &Store, lineages: u64) -> BTreeMap<(u64, u64), (usize, usize)> {
     let mut days: BTreeMap<_, (usize, usize)> = BTreeMap::new();
     for n in 0..lineages {
         for (hour, blocks) in view.blocks(GROUP, lineage(n), 0..=u64::MAX) {
+            if matches!(blocks, Err(StoreError::SetAside { .. })) {
+                // Told besides what was stored since.
+                continue;
+            }
             let day = days.entry((n, hour / 24)).or_default();
             let bounds = blocks.unwrap().bounds().cloned();
             assert!(bounds.is_none() || bounds == Some(range(n)));

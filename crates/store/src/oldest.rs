@@ -56,15 +56,27 @@ impl View<'_> {
     pub fn newest_coverage_hour(&self) -> Result<Option<u64>, StoreError> {
         let mut newest = None;
         for group in self.groups()?.into_iter().chain([key_layout::NODE_GROUP]) {
-            let first = Key::Coverage { hour: 0 }.encode(group);
-            let mut cursor = self.keys_cursor(first, Key::Index { hour: 0 }.encode(group));
-            cursor.seek_for_prev(Key::Coverage { hour: u64::MAX }.encode(group));
-            if let Some((_, Key::Coverage { hour })) = cursor.key().and_then(Key::parse) {
-                newest = newest.max(Some(hour));
-            }
-            checked(&cursor, group)?;
+            // Only its key is looked at: a corrupt block does not stop a start.
+            newest = newest.max(self.tolerant(|options| self.newest_coverage_of(options, group))?);
         }
         Ok(newest)
+    }
+
+    fn newest_coverage_of(
+        &self,
+        options: ReadOptions,
+        group: GroupId,
+    ) -> Result<Option<u64>, StoreError> {
+        let first = Key::Coverage { hour: 0 }.encode(group);
+        let last = Key::Coverage { hour: u64::MAX }.encode(group);
+        let mut cursor = self.keys_cursor_by(options, first, [last.as_slice(), &[0]].concat());
+        cursor.seek_for_prev(last);
+        let found = match cursor.key().and_then(Key::parse) {
+            Some((_, Key::Coverage { hour })) => Some(hour),
+            _ => None,
+        };
+        checked(&cursor, group)?;
+        Ok(found)
     }
 
     /// Takes note of the first key under the cursor and behind it that no pin keeps.
@@ -103,7 +115,15 @@ impl View<'_> {
     }
 
     fn keys_cursor(&self, first: Vec<u8>, end: Vec<u8>) -> DBRawIterator<'_> {
-        let mut options = ReadOptions::default();
+        self.keys_cursor_by(ReadOptions::default(), first, end)
+    }
+
+    fn keys_cursor_by(
+        &self,
+        mut options: ReadOptions,
+        first: Vec<u8>,
+        end: Vec<u8>,
+    ) -> DBRawIterator<'_> {
         options.set_iterate_lower_bound(first);
         options.set_iterate_upper_bound(end);
         options.fill_cache(false);

@@ -51,7 +51,7 @@ pub(crate) struct BackupArgs {
     #[arg(long, requires = "to")]
     verify: bool,
     /// Which backup to verify. Default: the newest
-    #[arg(long, value_name = "N", requires = "verify")]
+    #[arg(long, value_name = "N", requires = "verify", conflicts_with = "list")]
     backup: Option<u32>,
     /// Where --verify makes its temporary folder, which gets as large as the backup. Default: in TMPDIR
     #[arg(long, value_name = "DIR", requires = "verify")]

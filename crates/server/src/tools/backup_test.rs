@@ -25,7 +25,8 @@ fn one_thing_is_asked_for_and_mistakes_are_named() {
         (&["--list"], "--to"),
         (&["--endpoint", "h:1", "--to", "b"], "cannot be used with"),
         (&["--data-dir", "d", "--endpoint", "h:1"], "cannot be used with"),
-        (&["--list", "--to", "b", "--backup", "1"], "--verify"),
+        (&["--list", "--to", "b", "--backup", "1"], "cannot be used with"),
+        (&["--to", "b", "--backup", "1"], "--verify"),
     ] {
         let error = parsed(words).unwrap_err();
         assert!(error.contains(name), "{words:?}: {error}");

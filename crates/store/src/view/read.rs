@@ -85,7 +85,7 @@ impl View<'_> {
 
     /// Reads as usual; where RocksDB finds a corrupt block, once more without the checksums of blocks,
     /// which is told.
-    pub(super) fn tolerant<T>(
+    pub(crate) fn tolerant<T>(
         &self,
         read: impl Fn(ReadOptions) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
