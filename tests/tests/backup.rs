@@ -44,7 +44,7 @@ fn spec(folder: &Path, backups: &Path) -> NodeSpec {
 }
 
 fn first_ms() -> u64 {
-    (now_ms() - 1_200_000) / 1_000 * 1_000
+    (now_ms() - 21_600_000) / 1_000 * 1_000
 }
 
 /// Cells of windows before `until_ms`.

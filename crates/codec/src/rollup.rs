@@ -147,6 +147,24 @@ pub enum Entry {
     Uneven,
 }
 
+impl Entry {
+    /// What two entries of one hour say together, where neither holds what the other does.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        match (self, more) {
+            (Self::Even(mut windows), Self::Even(more)) => {
+                for (held, more) in windows.iter_mut().zip(&more) {
+                    let max = held.max.max(more.max);
+                    held.add(more.sum, more.flags);
+                    held.max = max;
+                }
+                Self::Even(windows)
+            }
+            _ => Self::Uneven,
+        }
+    }
+}
+
 /// The entries of one lineage-hour, by [`Series::ALL`] (R1, R2).
 pub fn of(hour: &HourBlocks, tier: Tier) -> [Entry; 4] {
     let mut windows = [[Summary::default(); MAX_WINDOWS]; 4];

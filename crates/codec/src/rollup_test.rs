@@ -78,6 +78,15 @@ fn damage_is_an_error_at_every_byte_and_every_cut() {
 }
 
 #[test]
+fn two_entries_add_up() {
+    let (a, b) = (even(&[(600, 11, 1)]), even(&[(30, 12, 2), (7, 7, 0)]));
+    assert_eq!(a.plus(b), even(&[(630, 12, 3), (7, 7, 0)]));
+    assert_eq!(a.plus(Entry::Uneven), Entry::Uneven);
+    let full = even(&[(u64::MAX, 5, 0)]).plus(even(&[(1, 1, 0)]));
+    assert_eq!(full, even(&[(u64::MAX, 5, Flags::SATURATED.0)]));
+}
+
+#[test]
 fn a_step_that_does_not_divide_five_minutes_is_left_to_the_blocks() {
     let mut hour = HourBlocks::default();
     let who = Contributor { node: "a".into(), group: 0, term: 1 };

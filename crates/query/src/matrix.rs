@@ -218,9 +218,8 @@ impl<'a> Evaluation<'a> {
             rows.push(self.describe(draft, own.to_vec()));
         }
         self.add_unattributed(&mut totals);
-        let mut warnings = [self.warnings.as_slice(), &warnings].concat();
-        warnings.sort();
-        warnings.dedup();
+        let mut warnings = warnings;
+        warnings.extend(self.warnings.iter().cloned());
         Matrix {
             series: self.request.series,
             step_ms: span.step.ms(),
@@ -229,7 +228,7 @@ impl<'a> Evaluation<'a> {
             columns_ms: (0..columns).map(|column| span.column_ms(column)).collect(),
             rows,
             totals,
-            warnings,
+            warnings: warnings.into_iter().collect(),
         }
     }
 

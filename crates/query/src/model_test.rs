@@ -122,7 +122,7 @@ fn tier(world: &World, axis: &Axis) -> Option<Tier> {
         axis.step_ms.is_multiple_of(tier.step_ms()) && holds_all
     };
     let is_kept = |tier: &Tier| match tier {
-        Tier::Hour => axis.to_ms > world.oldest_ms(),
+        Tier::Hour => true,
         Tier::FiveMinutes => axis.from_ms >= world.oldest_ms(),
     };
     Tier::ALL.into_iter().find(fits).filter(is_kept)

@@ -76,8 +76,7 @@ impl Reading<'_> {
         if is_fine && sources < self.limits.narrow_sources {
             None
         } else if fits(Tier::Hour) {
-            // A pinned window may be older than all roll-ups.
-            (span.to_ms > self.history.oldest_rollup_ms()).then_some(Tier::Hour)
+            Some(Tier::Hour)
         } else {
             let unit_fits = Tier::FiveMinutes.step_ms().is_multiple_of(span.unit.ms());
             (is_fine && unit_fits && fits(Tier::FiveMinutes)).then_some(Tier::FiveMinutes)

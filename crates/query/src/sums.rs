@@ -112,7 +112,7 @@ pub(crate) struct Sums<'a> {
     pub(crate) totals: Vec<ColumnTotals>,
     /// Groups that recorded in a cell in which their lineage did not live, by its place in `cells`.
     pub(crate) strays: BTreeMap<usize, BTreeSet<GroupId>>,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: BTreeSet<String>,
     peaks: Peaks,
     /// The rows in work.
     rows: Range<u32>,
@@ -159,7 +159,7 @@ impl<'a> Sums<'a> {
             marks: vec![Mark::default(); cells],
             totals: vec![ColumnTotals::default(); span.columns()],
             strays: BTreeMap::new(),
-            warnings: Vec::new(),
+            warnings: BTreeSet::new(),
             peaks: match span.units_per_column() {
                 _ if from_rollups => Peaks::Rollups,
                 1 => Peaks::Cells,
@@ -262,7 +262,7 @@ impl Sink for Sums<'_> {
     /// What cannot be read is unknown where its lineage was alive, not idle (Q3).
     fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError) {
         let tag = self.tags[source] as usize;
-        self.warnings.push(error.to_string());
+        self.warnings.insert(error.to_string());
         let alive = &self.alive[tag];
         let units = alive.start.max(units.start)..alive.end.min(units.end);
         if units.is_empty() {

@@ -30,7 +30,11 @@ impl NewestHours {
     ) -> Result<Option<u64>, StoreError> {
         match self.groups.get(&group).and_then(|of_group| of_group.get(&lineage)) {
             Some(&hour) => Ok(Some(hour)),
-            None => view.newest_block_hour(group, lineage),
+            None => match view.newest_block_hour(group, lineage) {
+                // Nobody knows: every block is looked for, and found damaged or not by itself.
+                Err(error) if error.is_damage() => Ok(Some(u64::MAX)),
+                found => found,
+            },
         }
     }
 

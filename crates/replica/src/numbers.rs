@@ -36,9 +36,13 @@ impl Registry {
         }
     }
 
-    /// After the batch that stored them.
-    pub(crate) fn install(&mut self, group: GroupId, numbers: Arc<Numbers>) {
-        self.groups.insert(group, numbers);
+    /// Returns what was known before.
+    pub(crate) fn install(
+        &mut self,
+        group: GroupId,
+        numbers: Arc<Numbers>,
+    ) -> Option<Arc<Numbers>> {
+        self.groups.insert(group, numbers)
     }
 }
 

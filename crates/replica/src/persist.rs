@@ -48,17 +48,15 @@ pub(crate) fn merge_delta(
     for (&(lineage, hour), blocks) in &delta.blocks {
         let newest = before.newest.of(view, group, lineage)?;
         let held = Held { view, graph: before.graph, group, lineage, newest };
-        let merged = held.merged(hour, blocks, batch)?;
         let newest = stored.entry(lineage).or_insert(newest.unwrap_or(hour));
         *newest = (*newest).max(hour);
         // invariant: `number` gave every lineage of the delta a number
         let Some(number) = numbers.get(lineage) else { continue };
         let chunk = changed.entry((hour, number / SLOTS as u32)).or_default();
-        chunk.push(Changed::new(number as usize % SLOTS, &merged));
-        batch.put(group, &Key::Range { lineage, hour }, merged.encode());
+        chunk.push(held.changed(number as usize % SLOTS, hour, blocks, batch)?);
     }
     for ((hour, chunk), changed) in changed {
-        put_rollups(view, &numbers, group, (hour, chunk), &changed, batch)?;
+        put_hour(view, &numbers, group, (hour, chunk), changed, batch)?;
     }
     for (&hour, coverage) in &delta.coverage {
         let key = Key::Coverage { hour };
@@ -89,13 +87,15 @@ struct Held<'a> {
 
 impl Held<'_> {
     /// What is stored of an hour, with `blocks`.
-    fn merged(
+    fn changed(
         &self,
+        slot: usize,
         hour: u64,
         blocks: &HourBlocks,
         batch: &mut Batch,
-    ) -> Result<HourBlocks, StoreError> {
+    ) -> Result<Changed, StoreError> {
         let (view, group, lineage) = (self.view, self.group, self.lineage);
+        let key = Key::Range { lineage, hour };
         let is_new = self.newest.is_none_or(|newest| newest < hour);
         let read = if is_new { Ok(None) } else { view.block(group, lineage, hour) };
         let said = match &read {
@@ -106,8 +106,14 @@ impl Held<'_> {
             // What it said is lost with it.
             Err(_) => self.graph.get(lineage).map(|record| record.range.clone()),
         };
-        let key = Key::Range { lineage, hour };
-        let mut merged = match salvage(view, group, &key, read, batch)? {
+        let was_lost = read.is_err() || view.is_set_aside(group, &key)?;
+        let stored = salvage(view, group, &key, read, batch)?;
+        let below = match (&stored, was_lost) {
+            (_, true) => Below::Lost,
+            (Some(_), false) => Below::Block,
+            (None, false) => Below::Nothing,
+        };
+        let mut merged = match stored {
             Some(mut stored) => {
                 stored.merge(blocks);
                 stored
@@ -117,44 +123,68 @@ impl Held<'_> {
         if let Some(range) = said {
             merged.set_bounds(range);
         }
-        Ok(merged)
+        let told = if below == Below::Lost { blocks } else { &merged };
+        let entries = Tier::ALL.map(|tier| rollup::of(told, tier));
+        Ok(Changed { slot, key, entries, below, block: merged.encode() })
     }
 }
 
-/// A lineage-hour whose block has changed: its slot, and its new entries.
+/// What a lineage-hour had in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Below {
+    Block,
+    Nothing,
+    /// A block that was, or has to be, set aside.
+    Lost,
+}
+
+/// A lineage-hour that has changed.
 struct Changed {
     slot: usize,
+    key: Key,
+    /// Its new entries; of a lost block, what has come now.
     entries: [[Entry; 4]; Tier::ALL.len()],
+    below: Below,
+    block: Vec<u8>,
 }
 
-impl Changed {
-    fn new(slot: usize, merged: &HourBlocks) -> Self {
-        Self { slot, entries: Tier::ALL.map(|tier| rollup::of(merged, tier)) }
-    }
-}
-
-/// Puts the entries of one hour and chunk, among those that are stored already, into the batch.
-fn put_rollups(
+/// Puts the blocks of one hour and chunk, and their entries among those that are stored already, into
+/// the batch.
+///
+/// A roll-up can hold more than the block: it outlives it (`--rollup-retention`), and a damaged one.
+/// Then what is new is added, and nothing is overwritten by less; and where the block has expired, what
+/// comes late is not stored as if it were all of the hour.
+fn put_hour(
     view: &View<'_>,
     numbers: &Numbers,
     group: GroupId,
     (hour, chunk): (u64, u32),
-    changed: &[Changed],
+    changed: Vec<Changed>,
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
+    let mut outlived = vec![false; changed.len()];
     for (at_tier, tier) in Tier::ALL.into_iter().enumerate() {
         for (at_series, series) in Series::ALL.into_iter().enumerate() {
             let key = Key::Rollup { tier, series, hour, chunk };
-            let mut values = match changed.len() {
-                // Every slot is written anew.
-                SLOTS => Chunk::new(tier),
-                _ => stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?,
-            };
-            for changed in changed {
-                values.set(changed.slot, Some(changed.entries[at_tier][at_series]));
+            let mut values = stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?;
+            for (changed, outlived) in changed.iter().zip(&mut outlived) {
+                let (entry, held) =
+                    (changed.entries[at_tier][at_series], values.get(changed.slot).copied());
+                // The hourly ones, which come first, are kept longest.
+                *outlived |= changed.below == Below::Nothing && held.is_some();
+                let entry = match (held, changed.below) {
+                    (None, _) if *outlived => continue,
+                    (Some(held), _) if *outlived => held.plus(entry),
+                    (Some(held), Below::Lost) => held.plus(entry),
+                    _ => entry,
+                };
+                values.set(changed.slot, Some(entry));
             }
             batch.put(group, &key, values.encode());
         }
+    }
+    for (changed, _) in changed.into_iter().zip(outlived).filter(|(_, outlived)| !outlived) {
+        batch.put(group, &changed.key, changed.block);
     }
     Ok(())
 }

@@ -73,6 +73,12 @@ impl StateMachine {
         held.of(view, group).cloned()
     }
 
+    /// Returns what was known before.
+    fn install_numbers(&self, group: GroupId, numbers: &Arc<Numbers>) -> Option<Arc<Numbers>> {
+        let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        held.install(group, Arc::clone(numbers))
+    }
+
     /// Windows until `until_ms` were recorded; those of `strays` in `[from_ms, until_ms)`, where the
     /// graph does not expect them. To be told before anybody can see them. Not part of the replicated
     /// state: each node says it of what it holds, and each start finds it again.
@@ -166,13 +172,21 @@ impl StateMachine {
             applied.index = index;
             outcome.index = index;
             put_applied(group, applied, &mut batch);
-            self.store.commit(&batch)?;
+            // Readers have to know the new numbers no later than the store does; ones that the store
+            // does not know say nothing to them.
+            let before = match &after {
+                Some(After { numbers, .. }) => Some(self.install_numbers(group, numbers)),
+                None => None,
+            };
+            if let Err(error) = self.store.commit(&batch) {
+                // They are given anew, and then stored.
+                before.flatten().inspect(|numbers| drop(self.install_numbers(group, numbers)));
+                return Err(error.into());
+            }
             if let Some(pins) = pins {
                 self.store.retention().set_pins(pins);
             }
-            if let Some(After { numbers, stored }) = after {
-                let mut held = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
-                held.install(group, numbers);
+            if let Some(After { stored, .. }) = after {
                 newest.learn(group, stored);
             }
             if outcome.swept > 0 {

@@ -54,10 +54,12 @@ impl<'a> RecorderView<'a> {
         self.groups.get(&group).map_or(&[], |view| &view.deltas)
     }
 
-    /// The hours in which the deltas hold cells of the group.
+    /// The hours in which the deltas hold cells of the group that are to be seen: of an hour whose finest
+    /// columns have expired, only what is stored is.
     fn open_hours(&self, group: GroupId, hours: &RangeInclusive<u64>) -> BTreeSet<u64> {
-        let held = self.deltas(group).iter().flat_map(|delta| delta.coverage.keys());
-        held.copied().filter(|hour| hours.contains(hour)).collect()
+        let held = self.deltas(group).iter().flat_map(|delta| delta.coverage.keys()).copied();
+        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
+        held.filter(|hour| *hour >= oldest_hour && hours.contains(hour)).collect()
     }
 
     /// Those of `wanted` that the deltas hold cells of in an hour, and the others.

@@ -61,7 +61,9 @@ pub enum StoreError {
         "{key} of group {group} was damaged, and was set aside under damaged| when it had to be written: what it held is missing here; restore a backup to have it back"
     )]
     SetAside { group: GroupId, key: String },
-    #[error("RocksDB failed to read {key} of group {group}: {source}")]
+    #[error(
+        "RocksDB failed to read {key} of group {group}: {source}; check the disk, and restore a backup if a file is damaged"
+    )]
     Read { group: GroupId, key: String, source: rocksdb::Error },
     #[error("{key} of group {group}: {source}")]
     Damaged { group: GroupId, key: String, source: CodecError },
@@ -101,6 +103,8 @@ pub enum StoreError {
         "the windows of hour {hour} of group {group} do not fit into the roll-ups, and its blocks have expired; ask for whole hours"
     )]
     RollupUneven { group: GroupId, hour: u64 },
+    #[error("hour {hour} of group {group} has expired, but for the ranges that are pinned")]
+    Expired { group: GroupId, hour: u64 },
 }
 
 impl StoreError {

@@ -106,7 +106,12 @@ impl<'a> View<'a> {
                 let kept = |&&(lineage, _): &&(LineageId, u32)| {
                     hour < oldest_hour && self.pins.shows(group, lineage, hour)
                 };
-                let lineages: Vec<_> = wanted.lineages.iter().filter(kept).copied().collect();
+                let (lineages, expired): (Vec<_>, Vec<_>) =
+                    wanted.lineages.iter().copied().partition(|held| kept(&held));
+                // Who recorded the hour is still known: what is not pinned must not look idle.
+                for (_, tag) in expired.into_iter().filter(|_| hour < oldest_hour) {
+                    visit(hour, Part::Unread { tag, error: StoreError::Expired { group, hour } });
+                }
                 let wanted = Wanted { lineages: &lineages, ..*wanted };
                 self.rollups_of(numbers, group, (tier, series), hour..=hour, &wanted, visit);
             }

@@ -49,6 +49,14 @@ impl View<'_> {
         found
     }
 
+    /// Whether a value of this key was set aside.
+    ///
+    /// # Errors
+    /// A read failure.
+    pub fn is_set_aside(&self, group: GroupId, key: &Key) -> Result<bool, StoreError> {
+        Ok(self.keys_set_aside(group)?.contains(key))
+    }
+
     pub(super) fn keys_set_aside(&self, group: GroupId) -> Result<Arc<BTreeSet<Key>>, StoreError> {
         let mut known = self.set_aside.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(keys) = known.get(&group) {

@@ -153,14 +153,11 @@ impl View<'_> {
         group: GroupId,
         lineage: LineageId,
     ) -> Result<Option<u64>, StoreError> {
-        // Only its key is looked at: a corrupt block must not stop what is new.
-        self.tolerant(|options| {
-            let mut cursor = self.blocks_cursor(options, group);
-            cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
-            let found = block_at(&cursor, lineage);
-            checked(&cursor, group)?;
-            Ok(found)
-        })
+        let mut cursor = self.blocks_cursor(ReadOptions::default(), group);
+        cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
+        let found = block_at(&cursor, lineage);
+        checked(&cursor, group)?;
+        Ok(found)
     }
 
     /// Whether any block of a lineage is stored in these hours, whatever its age. Reads none.
