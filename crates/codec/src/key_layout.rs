@@ -16,6 +16,7 @@
 //! | `!admin\|keyviz\|meta\|swept` | u64 | closed lineages whose last hour lies before this one may have been removed |
 //! | `!admin\|keyviz\|meta\|pin\|<id: 16>` | [`crate::Pin`] | what the group keeps beyond the retention |
 //! | `!admin\|keyviz\|meta\|freeze` | [`crate::marks::Freeze`] | group 0: a clock jumped, and nothing is dropped until so much later |
+//! | `!admin\|keyviz\|meta\|dropped` | u64 | group 0: finest columns of hours before this one may have been dropped by compaction |
 //! | `!admin\|keyviz\|meta\|member\|<node>` | [`crate::marks::Member`] | from when to when a source is expected |
 //! | `!admin\|keyviz\|meta\|boot\|<boot: 16><node>` | [`crate::marks::BootMark`] | group 0: the last entry taken from one boot of a source |
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
@@ -68,6 +69,7 @@ pub enum Key {
     Damaged { logical: Vec<u8> },
     Applied,
     Swept,
+    Dropped,
     Member { node: String },
     Boot { boot: Uuid, node: String },
     Pin { id: Uuid },
@@ -117,6 +119,7 @@ impl Key {
             }
             Self::Applied => key.extend_from_slice(&[META, b"applied"].concat()),
             Self::Swept => key.extend_from_slice(&[META, b"swept"].concat()),
+            Self::Dropped => key.extend_from_slice(&[META, b"dropped"].concat()),
             Self::Member { node } => {
                 key.extend_from_slice(&[META, MEMBER, node.as_bytes()].concat());
             }
@@ -169,6 +172,7 @@ impl Key {
                 match meta {
                     b"applied" => Self::Applied,
                     b"swept" => Self::Swept,
+                    b"dropped" => Self::Dropped,
                     b"schema" => Self::Schema,
                     b"upgrade" => Self::Upgrade,
                     b"hlc" => Self::Hlc,
@@ -336,6 +340,7 @@ impl fmt::Display for Key {
             }
             Self::Applied => write!(f, "!admin|keyviz|meta|applied"),
             Self::Swept => write!(f, "!admin|keyviz|meta|swept"),
+            Self::Dropped => write!(f, "!admin|keyviz|meta|dropped"),
             Self::Member { node } => write!(f, "!admin|keyviz|meta|member|{node}"),
             Self::Boot { boot, node } => write!(f, "!admin|keyviz|meta|boot|{boot}|{node}"),
             Self::Pin { id } => write!(f, "!admin|keyviz|meta|pin|{id}"),

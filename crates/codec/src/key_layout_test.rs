@@ -8,6 +8,7 @@ fn every_key_parses_back_and_sorts_by_group_first() {
         Key::Rollup { tier: Tier::Hour, series: Series::Reads, hour: 1, chunk: 0 },
         Key::Rollup { tier: Tier::FiveMinutes, series: Series::WriteBytes, hour: 1, chunk: 700 },
         Key::Numbers { chunk: 3 },
+        Key::Dropped,
         Key::Coverage { hour: 1 },
         Key::Index { hour: 1 },
         Key::Lineage { lineage },

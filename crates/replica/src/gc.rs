@@ -109,7 +109,9 @@ pub(crate) fn look(shared: &Shared, wall_ms: u64) -> bool {
     gc.keep(&shared.store, monotonic_ms);
     Counters::set(&shared.counters.gc_frozen, u64::from(!may_drop));
     if may_drop {
-        shared.store.retention().allow_gc_at(wall_ms);
+        if let Err(error) = shared.store.allow_gc_at(wall_ms) {
+            tracing::warn!(%error, "nothing more is dropped for now");
+        }
     }
     may_drop
 }

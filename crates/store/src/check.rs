@@ -310,7 +310,7 @@ pub(crate) fn decodes(key: &Key, value: &[u8]) -> Result<(), CodecError> {
         Key::Applied => drop(Applied::decode(value)?),
         Key::Member { .. } => drop(Member::decode(value)?),
         Key::Boot { .. } => drop(BootMark::decode(value)?),
-        Key::Swept | Key::Schema | Key::Hlc => drop(u64::decode(value)?),
+        Key::Swept | Key::Dropped | Key::Schema | Key::Hlc => drop(u64::decode(value)?),
     }
     Ok(())
 }

@@ -147,7 +147,34 @@ impl Store {
                 store.commit(&batch)?;
             }
         }
+        if let Some(hour) = store.dropped_hour()? {
+            store.retention.note_dropped(hour);
+        }
         Ok(store)
+    }
+
+    /// A mark that cannot be read says nothing: what was dropped before the period was raised may look
+    /// idle then.
+    fn dropped_hour(&self) -> Result<Option<u64>, StoreError> {
+        let mark = self.view(0).raw(NODE_GROUP, &Key::Dropped)?;
+        Ok(mark.and_then(|mark| u64::decode(&mark).ok()))
+    }
+
+    /// Lets compaction drop what has expired at wall time `now_ms`. That it may is on disk before it
+    /// does, so that a longer period later does not take what is gone for idle.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`]; nothing more may be dropped then.
+    pub fn allow_gc_at(&self, now_ms: u64) -> Result<(), StoreError> {
+        let before_hour = self.retention.first_hour_at(now_ms);
+        if before_hour > self.retention.dropped_hour() {
+            let mut batch = Batch::default();
+            batch.put_mark(NODE_GROUP, &Key::Dropped, &before_hour);
+            self.commit(&batch)?;
+            self.retention.note_dropped(before_hour);
+        }
+        self.retention.allow_gc_at(now_ms);
+        Ok(())
     }
 
     /// How long history is kept.

@@ -199,6 +199,9 @@ impl Planner<'_> {
             (Key::Pin { .. }, _) => "what it kept beyond the retention goes; set it anew",
             (Key::Freeze, _) => "a node starts, and freezes dropping anew where it must",
             (Key::Swept, _) => "a node starts, and sweeps again",
+            (Key::Dropped, _) => {
+                "where --retention was raised, hours that had expired before may look idle"
+            }
             (Key::Event { .. }, _) => "this change of leader is not told",
             (Key::Rollup { .. } | Key::Damaged { .. }, _) => {
                 "it is computed anew from the blocks: nothing is missing"

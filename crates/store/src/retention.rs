@@ -24,6 +24,8 @@ use crate::Pins;
 pub struct Retention {
     fine_ms: u64,
     rollup_ms: u64,
+    /// Finest columns of hours before this one may be gone, whatever the period says now.
+    dropped_hour: Arc<AtomicU64>,
     gc: Gc,
 }
 
@@ -90,7 +92,7 @@ impl Retention {
     /// Keeps the finest columns for `fine_ms`, hourly roll-ups and what tells about them for
     /// `rollup_ms`, or `fine_ms` where that is more.
     pub fn with_rollups(fine_ms: u64, rollup_ms: u64) -> Self {
-        Self { fine_ms, rollup_ms, gc: Gc::default() }
+        Self { fine_ms, rollup_ms, dropped_hour: Arc::default(), gc: Gc::default() }
     }
 
     /// How long keys of a period are kept, in milliseconds.
@@ -120,7 +122,7 @@ impl Retention {
 
     /// The oldest instant of the finest columns that is still retained at wall time `now_ms`.
     pub fn oldest_ms_at(&self, now_ms: u64) -> u64 {
-        self.first_hour_at(now_ms) * HOUR_MS
+        self.cutoffs_at(now_ms).fine_hour * HOUR_MS
     }
 
     /// Lets compaction drop what has expired at wall time `now_ms`, unless somebody holds it.
@@ -147,10 +149,20 @@ impl Retention {
         self.gc.rules().pins = Arc::new(pins);
     }
 
+    /// Finest columns of hours before this one may have been dropped: under a shorter period, or before
+    /// the clock went back.
+    pub fn dropped_hour(&self) -> u64 {
+        self.dropped_hour.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_dropped(&self, before_hour: u64) {
+        self.dropped_hour.fetch_max(before_hour, Ordering::Relaxed);
+    }
+
     /// The first hours that are retained at wall time `now_ms`.
     pub fn cutoffs_at(&self, now_ms: u64) -> Cutoffs {
         Cutoffs {
-            fine_hour: self.first_hour_of(Period::Fine, now_ms),
+            fine_hour: self.first_hour_of(Period::Fine, now_ms).max(self.dropped_hour()),
             longest_hour: self.first_hour_of(Period::Longest, now_ms),
         }
     }

@@ -227,3 +227,24 @@ fn each_tier_has_its_own_retention() {
     }
     assert_eq!(left, [2 * 24, 4 * 48, 0]);
 }
+
+/// What was dropped under a shorter period is not there under a longer one, and does not look idle.
+#[test]
+fn a_longer_retention_does_not_bring_back_what_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |days: u64| {
+        let retention = Retention::with_rollups(days * DAY_MS, 90 * DAY_MS);
+        Store::open(folder.path(), StoreOptions { retention }).unwrap()
+    };
+    let (lineage, now_ms) = (Uuid::from_u128(1), 100 * DAY_MS);
+    let store = open(1);
+    assert_eq!(store.view(now_ms).oldest_ms(), 99 * DAY_MS);
+    store.allow_gc_at(now_ms).unwrap();
+    drop(store);
+    let store = open(7);
+    let view = store.view(now_ms + HOUR_MS);
+    assert_eq!(view.oldest_ms(), 99 * DAY_MS, "not 93 days");
+    assert_eq!(view.expired(1, lineage, 98 * 24..=100 * 24), [98 * 24..=99 * 24 - 1]);
+    drop(view);
+    assert_eq!(store.view(now_ms + 10 * DAY_MS).oldest_ms(), 103 * DAY_MS);
+}
