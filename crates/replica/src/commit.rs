@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::{Key, column_record};
-use keyviz_lineage::{SourceId, unix_hour};
+use keyviz_lineage::{HOUR_MS, SourceId, unix_hour};
 use keyviz_store::Batch;
 use keyviz_wal::WalError;
 
@@ -148,7 +148,8 @@ impl Ingest {
                 batch.put_mark(NODE_GROUP, &key(source), mark);
             }
         }
-        let oldest_ms = self.shared.store.retention().oldest_ms_at(self.shared.clock.unix_ms());
+        let retention = self.shared.store.retention();
+        let oldest_ms = retention.first_hour_at(self.shared.clock.unix_ms()) * HOUR_MS;
         let silent = self.boots.iter().filter(|(_, mark)| mark.touched_ms < oldest_ms);
         let silent: Vec<SourceId> = silent.map(|(source, _)| source.clone()).collect();
         silent.iter().for_each(|source| batch.delete(NODE_GROUP, &key(source)));
