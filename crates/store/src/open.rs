@@ -29,7 +29,10 @@ use std::path::{Path, PathBuf};
 use keyviz_codec::Key;
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
-use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, Options, ReadOptions};
+use rocksdb::{
+    BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
+    DBCompressionType, Options, ReadOptions,
+};
 
 use crate::damage::Damage;
 use crate::migrate::{self, Step, WatchUpgrade};
@@ -195,9 +198,11 @@ impl Store {
         self.db.flush_cf(self.family()).map_err(|source| StoreError::Write { source })
     }
 
-    /// Compacts everything now.
+    /// Compacts everything now: rewrites files of the last level, too, which may hold what has expired.
     pub fn compact(&self) {
-        self.db.compact_range_cf(self.family(), None::<&[u8]>, None::<&[u8]>);
+        let mut options = CompactOptions::default();
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(self.family(), None::<&[u8]>, None::<&[u8]>, &options);
     }
 
     /// RocksDB's background errors and live data bytes, for health and metrics.
