@@ -27,12 +27,16 @@
 //! Must not: be adjusted; what changed is computed anew by [`of`].
 //! Proof: `rollup_test.rs`.
 
-use keyviz_lineage::{Flags, Series, Step};
+use keyviz_lineage::{Flags, Series};
 
 use crate::bits::{self, BitWriter};
 use crate::column::{self, Column, Fold, Kind, Room};
 use crate::varint::{Reader, Writer};
 use crate::{Cell, CodecError, HourBlocks, cell, envelope, presence};
+
+mod tier;
+
+pub use tier::Tier;
 
 const VERSION: u8 = 1;
 const WHAT: &str = "roll-up";
@@ -44,53 +48,6 @@ pub const SLOTS: usize = 256;
 pub const MAX_WINDOWS: usize = 12;
 /// How many cells a window may be tried to have.
 const DIVISORS: [u64; 13] = [0, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
-
-/// How long the windows of a roll-up are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tier {
-    /// One window an hour.
-    Hour,
-    /// Twelve windows an hour.
-    FiveMinutes,
-}
-
-impl Tier {
-    /// All of them, coarsest first.
-    pub const ALL: [Self; 2] = [Self::Hour, Self::FiveMinutes];
-
-    /// How many windows an hour has; also its name in keys and values.
-    pub const fn windows(self) -> usize {
-        match self {
-            Self::Hour => 1,
-            Self::FiveMinutes => MAX_WINDOWS,
-        }
-    }
-
-    /// The tier of so many windows an hour.
-    pub fn from_windows(windows: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|tier| tier.windows() == usize::from(windows))
-    }
-
-    /// The length of a window in milliseconds.
-    pub const fn step_ms(self) -> u64 {
-        keyviz_lineage::HOUR_MS / self.windows() as u64
-    }
-
-    /// Its name on every surface.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "1h",
-            Self::FiveMinutes => "5m",
-        }
-    }
-
-    /// The window that a cell of a block belongs to; `None` for blocks of this step (R3).
-    fn window_of(self, step: Step) -> Option<impl Fn(u16) -> usize> {
-        let is_even = self.step_ms().is_multiple_of(step.ms());
-        let cells = step.columns_per_hour() / self.windows();
-        is_even.then_some(move |index: u16| usize::from(index) / cells)
-    }
-}
 
 /// Some of the slots of a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

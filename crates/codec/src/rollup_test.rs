@@ -1,4 +1,4 @@
-use keyviz_lineage::Counts;
+use keyviz_lineage::{Counts, Step};
 use proptest::prelude::*;
 
 use super::*;

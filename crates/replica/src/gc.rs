@@ -108,10 +108,8 @@ pub(crate) fn look(shared: &Shared, wall_ms: u64) -> bool {
     let may_drop = gc.guard.may_drop(wall_ms, monotonic_ms);
     gc.keep(&shared.store, monotonic_ms);
     Counters::set(&shared.counters.gc_frozen, u64::from(!may_drop));
-    if may_drop {
-        if let Err(error) = shared.store.allow_gc_at(wall_ms) {
-            tracing::warn!(%error, "nothing more is dropped for now");
-        }
+    if may_drop && let Err(error) = shared.store.allow_gc_at(wall_ms) {
+        tracing::warn!(%error, "nothing more is dropped for now");
     }
     may_drop
 }

@@ -174,10 +174,8 @@ impl StateMachine {
             put_applied(group, applied, &mut batch);
             // Readers have to know the new numbers no later than the store does; ones that the store
             // does not know say nothing to them.
-            let before = match &after {
-                Some(After { numbers, .. }) => Some(self.install_numbers(group, numbers)),
-                None => None,
-            };
+            let install = |after: &After| self.install_numbers(group, &after.numbers);
+            let before = after.as_ref().map(install);
             if let Err(error) = self.store.commit(&batch) {
                 // They are given anew, and then stored.
                 before.flatten().inspect(|numbers| drop(self.install_numbers(group, numbers)));
