@@ -160,6 +160,24 @@ impl Reading<'_> {
         }
     }
 
+    /// The finest cells of one source, each a unit of the answer: no cell costs a division.
+    fn units(&self, hour: u64, source: usize, column: SeriesColumn<'_>, sink: &mut impl Sink) {
+        let (units, per_column) = (self.span.units(), self.span.units_per_column());
+        // A span begins at a whole unit, and so does an hour.
+        let before = self.span.from_ms.saturating_sub(hour * HOUR_MS) / self.span.unit.ms();
+        let behind = (hour * HOUR_MS).saturating_sub(self.span.from_ms) / self.span.unit.ms();
+        for (index, value, flags) in column.cells() {
+            let Some(index) = usize::from(index).checked_sub(before as usize) else { continue };
+            let unit = behind as usize + index;
+            if unit < units && (value > 0 || !flags.is_none()) {
+                let column = if per_column == 1 { unit } else { unit / per_column };
+                let mut recorded = Summary::default();
+                recorded.add(value, flags);
+                sink.take(source, Place { unit, column }, recorded);
+            }
+        }
+    }
+
     /// The finest cells of one source, summed up as the roll-ups are where the others are.
     fn cells(
         &self,
@@ -169,6 +187,9 @@ impl Reading<'_> {
         column: SeriesColumn<'_>,
         sink: &mut impl Sink,
     ) {
+        if tier.is_none() && column.step == self.span.unit {
+            return self.units(hour, source, column, sink);
+        }
         let window_ms = tier.map_or(column.step.ms(), Tier::step_ms);
         let mut open: Option<(u64, Summary)> = None;
         let mut flush = |open: Option<(u64, Summary)>| {
