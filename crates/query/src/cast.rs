@@ -7,6 +7,7 @@
 //! recorded window in the span to its last.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use keyviz_codec::bucket_index::IndexedBucket;
 use keyviz_lineage::{
@@ -84,6 +85,12 @@ impl<'a> Cast<'a> {
             Some(bucket) => Life::of(&bucket.record),
             None => self.graph.life(slot),
         }
+    }
+
+    /// The units of the span in any part of which a slot was alive.
+    pub(crate) fn alive(&self, slot: Slot, span: &Span) -> Range<usize> {
+        let part = self.life(slot).part(span.from_ms, span.to_ms);
+        part.map_or(0..0, |(from_ms, to_ms)| span.units_within(from_ms, to_ms))
     }
 
     pub(crate) fn is_bucket(&self, slot: Slot) -> bool {

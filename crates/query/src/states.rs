@@ -45,16 +45,10 @@ impl<'a> States<'a> {
         Self { history, cast, span, presence, columns: BTreeMap::new(), is_fine }
     }
 
-    /// The units in any part of which a source was alive.
-    fn alive(&self, source: Slot) -> Range<usize> {
-        let part = self.cast.life(source).part(self.span.from_ms, self.span.to_ms);
-        part.map_or(0..0, |(from_ms, to_ms)| self.span.units_within(from_ms, to_ms))
-    }
-
     fn lives(&self, sources: &[Slot]) -> Lives {
         let mut stretches: Vec<(GroupId, Range<usize>)> = Vec::new();
         for &source in sources {
-            let alive = self.alive(source);
+            let alive = self.cast.alive(source, self.span);
             if !alive.is_empty() {
                 let groups = self.cast.groups_of(source).iter();
                 stretches.extend(groups.map(|&group| (group, alive.clone())));
@@ -124,7 +118,10 @@ impl<'a> States<'a> {
             let gone = expired.iter().filter(|gone| gone.touches(&units)).count();
             let is_gone = gone > 0
                 && expired.iter().map(|gone| gone.units_in(&units)).sum::<usize>()
-                    >= sources.iter().map(|&source| overlap(&self.alive(source), &units)).sum();
+                    >= sources
+                        .iter()
+                        .map(|&source| overlap(&self.cast.alive(source, self.span), &units))
+                        .sum();
             cell.state = match seen {
                 None => CellState::Nonexistent,
                 Some(_) if is_gone && !traffic => CellState::Missing,
@@ -147,7 +144,7 @@ impl<'a> States<'a> {
         let of_source = |&source: &Slot| {
             let record = self.cast.record(source)?;
             let hours = self.history.expired(record.group, record.id, self.span.hours());
-            let alive = self.alive(source);
+            let alive = self.cast.alive(source, self.span);
             Some(hours.into_iter().map(move |hours| {
                 let end_ms = (*hours.end() + 1).saturating_mul(HOUR_MS);
                 let units = self.span.units_within(*hours.start() * HOUR_MS, end_ms);

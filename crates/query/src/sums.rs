@@ -145,16 +145,12 @@ impl<'a> Sums<'a> {
         rows: usize,
         from_rollups: bool,
     ) -> Self {
-        let alive = |slot| {
-            let part = cast.life(slot).part(span.from_ms, span.to_ms);
-            part.map_or(0..0, |(from_ms, to_ms)| span.units_within(from_ms, to_ms))
-        };
         let cells = rows * span.columns();
         Self {
             cast,
             span,
             shown,
-            alive: shown.sources.iter().map(|source| alive(source.slot)).collect(),
+            alive: shown.sources.iter().map(|source| cast.alive(source.slot, span)).collect(),
             cells: vec![MatrixCell::default(); cells],
             marks: vec![Mark::default(); cells],
             totals: vec![ColumnTotals::default(); span.columns()],

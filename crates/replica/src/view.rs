@@ -62,12 +62,9 @@ impl<'a> RecorderView<'a> {
         held.filter(|hour| *hour >= oldest_hour && hours.contains(hour)).collect()
     }
 
-    /// Those of `wanted` that the deltas hold cells of in an hour, and the others.
-    fn split(&self, group: GroupId, hour: u64, wanted: &Wanted<'_>) -> (Tagged, Tagged) {
-        let is_open = |lineage| {
-            self.deltas(group).iter().any(|delta| delta.blocks.contains_key(&(lineage, hour)))
-        };
-        wanted.lineages.iter().partition(|(lineage, _)| is_open(*lineage))
+    /// Whether the deltas hold cells of a lineage in an hour.
+    fn is_open(&self, group: GroupId, lineage: LineageId, hour: u64) -> bool {
+        self.deltas(group).iter().any(|delta| delta.blocks.contains_key(&(lineage, hour)))
     }
 
     /// What is stored by hour, with what the deltas have of those hours; what cannot be read comes first.
@@ -160,15 +157,12 @@ impl History for RecorderView<'_> {
         hours: RangeInclusive<u64>,
     ) -> Vec<(u64, Result<HourBlocks, StoreError>)> {
         let (mut found, errors) = parted(self.store.blocks(group, lineage, hours.clone()));
-        let oldest_hour = self.oldest_ms() / keyviz_lineage::HOUR_MS;
-        for delta in self.deltas(group) {
-            // An open window spans few hours, a question may span many.
-            for &hour in
-                delta.coverage.keys().filter(|hour| **hour >= oldest_hour && hours.contains(hour))
+        // An open window spans few hours, a question may span many.
+        for hour in self.open_hours(group, &hours) {
+            for part in
+                self.deltas(group).iter().filter_map(|delta| delta.blocks.get(&(lineage, hour)))
             {
-                if let Some(part) = delta.blocks.get(&(lineage, hour)) {
-                    merge_hour(&mut found, hour, part, HourBlocks::merge);
-                }
+                merge_hour(&mut found, hour, part, HourBlocks::merge);
             }
         }
         together(found, errors)
@@ -183,13 +177,8 @@ impl History for RecorderView<'_> {
         hours: RangeInclusive<u64>,
         visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
     ) {
-        let deltas = self.deltas(group).iter();
-        let open: BTreeSet<u64> = deltas
-            .flat_map(|delta| delta.coverage.keys().map(move |&hour| (delta, hour)))
-            .filter(|(delta, hour)| delta.blocks.contains_key(&(lineage, *hour)))
-            .map(|(_, hour)| hour)
-            .filter(|hour| hours.contains(hour))
-            .collect();
+        let mut open = self.open_hours(group, &hours);
+        open.retain(|&hour| self.is_open(group, lineage, hour));
         let mut from = *hours.start();
         for hour in open {
             if from < hour {
@@ -219,29 +208,25 @@ impl History for RecorderView<'_> {
         let mut stored = |hours: RangeInclusive<u64>, wanted: &Wanted<'_>| {
             self.store.rollups_by(&numbers, group, (tier, series), hours, wanted, visit);
         };
-        let mut from = *hours.start();
-        let open = self.open_hours(group, &hours);
-        for &hour in &open {
+        let (mut from, mut open) = (*hours.start(), Vec::new());
+        for hour in self.open_hours(group, &hours) {
             if from < hour {
                 stored(from..=hour - 1, wanted);
             }
-            let (_, closed) = self.split(group, hour, wanted);
+            let (here, closed): (Tagged, Tagged) = wanted
+                .lineages
+                .iter()
+                .partition(|(lineage, _)| self.is_open(group, *lineage, hour));
             stored(hour..=hour, &Wanted { lineages: &closed, ..*wanted });
+            open.push((hour, here));
             from = hour.saturating_add(1);
         }
         if from <= *hours.end() {
             stored(from..=*hours.end(), wanted);
         }
-        for &hour in &open {
-            let (lineages, _) = self.split(group, hour, wanted);
-            visit_each(
-                self,
-                group,
-                series,
-                hour..=hour,
-                &Wanted { lineages: &lineages, ..*wanted },
-                visit,
-            );
+        for (hour, here) in open {
+            let wanted = Wanted { lineages: &here, ..*wanted };
+            visit_each(self, group, series, hour..=hour, &wanted, visit);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a number stands for one lineage, for ever; where a stored chunk cannot be read, its
 //! numbers stand for nobody, and are not given again.
 //! Must not: decide who gets a number.
-//! Proof: `scan_test.rs`.
+//! Proof: `crates/replica/src/rollup_test.rs`, with a store that numbers and is opened again.
 
 use std::collections::HashMap;
 

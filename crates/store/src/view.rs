@@ -79,17 +79,6 @@ pub trait History {
     ) {
         visit_series(self.blocks(group, lineage, hours), series, visit);
     }
-    /// The finest cells of one series of many lineages: [`History::series`] of each, in any order.
-    fn cells(
-        &self,
-        group: GroupId,
-        series: Series,
-        hours: RangeInclusive<u64>,
-        wanted: &Wanted<'_>,
-        visit: &mut dyn FnMut(u64, Part<'_>),
-    ) {
-        visit_each(self, group, series, hours, wanted, visit);
-    }
     /// The roll-ups of one series of many lineages, for the hours of which the tier is retained. What
     /// has no roll-up (yet), or an uneven one, comes as [`Part::Cells`]: its finest cells.
     fn rollups(

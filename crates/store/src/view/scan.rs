@@ -4,7 +4,7 @@
 //! number that cannot be read), from its block, as its finest cells; where there is no block either
 //! (the roll-ups outlive them), as unread.
 //! Invariant: what a scan tells adds up to what [`History::series`] tells of each lineage (S2).
-//! Proof: `scan_test.rs`.
+//! Proof: `crates/replica/src/rollup_test.rs`.
 
 use std::ops::RangeInclusive;
 
@@ -141,8 +141,8 @@ impl<'a> View<'a> {
             }
         }
         let scan = RollupScan { view: self, group, tier, series, tags, wanted: *wanted, numbers };
-        scan.set_aside(from..=to, visit);
         if numbers.damage().is_empty() {
+            scan.set_aside(from..=to, visit);
             scan.run(from..=to, visit);
         } else {
             scan.without_numbers(from..=to, visit);
@@ -165,18 +165,16 @@ impl RollupScan<'_, '_> {
         let mut columns = Columns::default();
         while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
             if let Some((_, Key::Rollup { hour, chunk, .. })) = Key::parse(key) {
-                let first = chunk as usize * SLOTS;
-                let tags = self.tags.get(first..first + SLOTS).unwrap_or(&[]);
-                if tags.iter().any(|&tag| tag != NOBODY) {
+                if self.tags_of(chunk).iter().any(|&tag| tag != NOBODY) {
                     let read = match self.wanted.maxima {
                         true => columns.read(value),
                         false => columns.read_sums(value),
                     };
                     match read {
-                        Ok(()) => self.chunk(hour, tags, &columns, visit),
+                        Ok(()) => self.chunk(hour, chunk, &columns, visit),
                         Err(source) => {
                             let error = || damaged_physical(key, source.clone());
-                            self.blocks_of(hour, tags, &|_| true, &error, visit);
+                            self.blocks_of(hour, chunk, &|_| true, &error, visit);
                         }
                     }
                 }
@@ -201,43 +199,48 @@ impl RollupScan<'_, '_> {
         };
         for key in lost.iter() {
             let Key::Range { lineage, hour } = key else { continue };
-            let asked = self.wanted.lineages.iter().find(|(id, _)| id == lineage);
-            if let Some(&(_, tag)) = asked.filter(|_| hours.contains(hour)) {
+            let number = self.numbers.get(*lineage).filter(|_| hours.contains(hour));
+            let tag = number.map_or(NOBODY, |number| self.tags[number as usize]);
+            if tag != NOBODY {
                 let error = StoreError::SetAside { group: self.group, key: key.to_string() };
                 visit(*hour, Part::Unread { tag, error });
             }
         }
     }
 
+    /// The tag of each slot.
+    fn tags_of(&self, chunk: u32) -> &[u32] {
+        let first = chunk as usize * SLOTS;
+        self.tags.get(first..first + SLOTS).unwrap_or(&[])
+    }
+
     fn chunk(
         &self,
         hour: u64,
-        tags: &[u32],
+        chunk: u32,
         columns: &Columns,
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
-        visit(hour, Part::Chunk { tags, columns });
+        visit(hour, Part::Chunk { tags: self.tags_of(chunk), columns });
         if columns.uneven.is_empty() {
             return;
         }
         let lost = || StoreError::RollupUneven { group: self.group, hour };
-        self.blocks_of(hour, tags, &|slot| columns.uneven.contains(slot), &lost, visit);
+        self.blocks_of(hour, chunk, &|slot| columns.uneven.contains(slot), &lost, visit);
     }
 
     /// Some lineages of a chunk from their blocks.
     fn blocks_of(
         &self,
         hour: u64,
-        tags: &[u32],
+        chunk: u32,
         which: &dyn Fn(usize) -> bool,
         error: &dyn Fn() -> StoreError,
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
-        let is_asked = |(slot, tag): &(usize, &u32)| **tag != NOBODY && which(*slot);
-        let asked: Vec<u32> =
-            tags.iter().enumerate().filter(is_asked).map(|(_, &tag)| tag).collect();
-        let lineages = self.wanted.lineages.iter().filter(|(_, tag)| asked.contains(tag));
-        let lineages: Vec<(LineageId, u32)> = lineages.copied().collect();
+        let slots = self.numbers.chunk(chunk as usize).iter().zip(self.tags_of(chunk)).enumerate();
+        let asked = slots.filter(|&(slot, (_, &tag))| tag != NOBODY && which(slot));
+        let lineages: Vec<(LineageId, u32)> = asked.map(|(_, (&id, &tag))| (id, tag)).collect();
         self.visit_blocks(hour..=hour, &lineages, error, visit);
     }
 

@@ -49,20 +49,12 @@ impl View<'_> {
         group: GroupId,
         known: &dyn Fn(LineageId) -> bool,
     ) -> Result<Vec<Unrecorded>, StoreError> {
-        let mut cursor = self.blocks_cursor(options, group);
         let mut found = Vec::new();
-        cursor.seek_to_first();
-        while let Some(key) = cursor.key() {
-            let Some((_, Key::Range { lineage, .. })) = Key::parse(key) else {
-                cursor.next();
-                continue;
-            };
+        self.each_with_blocks(options, group, |cursor, lineage, _| {
             if !id::is_virtual(lineage) && !known(lineage) {
-                found.extend(self.describe(&mut cursor, group, lineage));
+                found.extend(self.describe(cursor, group, lineage));
             }
-            cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
-        }
-        checked(&cursor, group)?;
+        })?;
         Ok(found)
     }
 
@@ -72,18 +64,8 @@ impl View<'_> {
     /// A read failure.
     pub fn lineages_of_blocks(&self, group: GroupId) -> Result<Vec<LineageId>, StoreError> {
         self.tolerant(|options| {
-            let mut cursor = self.blocks_cursor(options, group);
             let mut found = Vec::new();
-            cursor.seek_to_first();
-            while let Some(key) = cursor.key() {
-                let Some((_, Key::Range { lineage, .. })) = Key::parse(key) else {
-                    cursor.next();
-                    continue;
-                };
-                found.push(lineage);
-                cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
-            }
-            checked(&cursor, group)?;
+            self.each_with_blocks(options, group, |_, lineage, _| found.push(lineage))?;
             Ok(found)
         })
     }
@@ -117,31 +99,38 @@ impl View<'_> {
     /// # Errors
     /// A read failure.
     pub fn block_hours(&self, group: GroupId) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
-        self.tolerant(|options| self.block_hours_by(options, group))
+        self.tolerant(|options| {
+            let mut found = Vec::new();
+            self.each_with_blocks(options, group, |cursor, lineage, first_hour| {
+                if !id::is_virtual(lineage) {
+                    cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
+                    let last_hour = block_at(cursor, lineage).unwrap_or(first_hour);
+                    found.push((lineage, first_hour, last_hour));
+                }
+            })?;
+            Ok(found)
+        })
     }
 
-    fn block_hours_by(
+    /// Every lineage and virtual bucket that has blocks, with its first hour, by id; the cursor stands
+    /// at that block and may be moved. One seek each.
+    fn each_with_blocks(
         &self,
         options: ReadOptions,
         group: GroupId,
-    ) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
+        mut visit: impl FnMut(&mut DBRawIterator<'_>, LineageId, u64),
+    ) -> Result<(), StoreError> {
         let mut cursor = self.blocks_cursor(options, group);
-        let mut found = Vec::new();
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
-            let Some((_, Key::Range { lineage, hour: first_hour })) = Key::parse(key) else {
+            let Some((_, Key::Range { lineage, hour })) = Key::parse(key) else {
                 cursor.next();
                 continue;
             };
-            if !id::is_virtual(lineage) {
-                cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
-                let last_hour = block_at(&cursor, lineage).unwrap_or(first_hour);
-                found.push((lineage, first_hour, last_hour));
-            }
+            visit(&mut cursor, lineage, hour);
             cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
         }
-        checked(&cursor, group)?;
-        Ok(found)
+        checked(&cursor, group)
     }
 
     /// The newest hour of which a block of a lineage is stored, whatever its age. Reads none.
