@@ -4,6 +4,7 @@
 //! The history lies at fixed times, so a node that reads it needs a retention that reaches there
 //! ([`FOREVER`]); so does the one that writes it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -12,9 +13,10 @@ use crate::columns::{COLUMNS, TRANSITIONS};
 use crate::http::{get, post_json};
 use crate::ledger::SERIES;
 use crate::matrix::MATRIX;
+use crate::process::NodeSpec;
 
 /// The flag without which what is asked would have expired by now.
-pub const FOREVER: &str = "--retention=36500d";
+const FOREVER: &str = "--retention=36500d";
 /// 20 November 2026, 08:00 UTC.
 const FIRST_MS: u64 = 1_795_161_600_000;
 const MINUTE_MS: u64 = 60_000;
@@ -22,6 +24,28 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 const API: &str = "/admin/api/v1/keyviz";
 /// What says when it was asked, or depends on it.
 const OF_THE_MOMENT: [&str; 1] = ["generated_at"];
+
+/// RocksDB's own log, and the lock: of no use to anybody else.
+const NOT_KEPT: [&str; 2] = ["LOG", "LOCK"];
+
+/// Copies a data folder, but for RocksDB's own log and the locks.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else if !NOT_KEPT.iter().any(|other| name.to_str().unwrap().starts_with(other)) {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// How a node runs that writes or reads a golden folder.
+pub fn spec(folder: &Path) -> NodeSpec {
+    NodeSpec::new(folder).with(FOREVER).with("--step=60s").with("--persist-interval=1h")
+}
 
 /// `migrations/golden`.
 pub fn folder() -> PathBuf {

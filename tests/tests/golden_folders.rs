@@ -1,36 +1,20 @@
 //! Property: a folder of every older schema version is taken over: this version answers everything that
 //! the one that wrote it answered, also after a restart, and however often its upgrade is killed.
 //!
-//! `make` (ignored) is not a test: it writes the folder of one version with the binary of that version.
+//! `tests/examples/make_golden.rs` writes the folder of one version with the binary of that version.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)] // tests
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use keyviz_tests::golden::{self, FOREVER, Teller, ask_all, compare};
+use keyviz_tests::golden::{self, Teller, compare, copy, spec};
 use keyviz_tests::http;
 use keyviz_tests::process::NodeSpec;
 use keyviz_tests::rng::{Rng, seed};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-
-/// RocksDB's own log, and the lock: of no use to anybody else.
-const NOT_KEPT: [&str; 2] = ["LOG", "LOCK"];
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap();
-        if path.is_dir() {
-            copy(&path, &to.join(name));
-        } else if !NOT_KEPT.iter().any(|other| name.to_str().unwrap().starts_with(other)) {
-            fs::copy(&path, to.join(name)).unwrap();
-        }
-    }
-}
 
 /// Every folder that is kept: `v<version>/<how it was left>`, and what was answered about it.
 fn kept() -> Vec<(PathBuf, Value)> {
@@ -49,10 +33,6 @@ fn kept() -> Vec<(PathBuf, Value)> {
     assert!(found.len() >= 2, "no golden folder in {}", golden::folder().display());
     found.sort_by(|a, b| a.0.cmp(&b.0));
     found
-}
-
-fn spec(folder: &Path) -> NodeSpec {
-    NodeSpec::new(folder).with(FOREVER).with("--step=60s").with("--persist-interval=1h")
 }
 
 /// What lies in the data folder of `spec`.
@@ -125,30 +105,4 @@ fn an_upgrade_that_is_killed_again_and_again_ends_with_every_answer() {
         assert!(held.len() <= 4 && !held.iter().any(|name| name.ends_with(".tmp")), "{held:?}");
         spec.assert_no_panic();
     }
-}
-
-/// Makes the folder of one version: see `migrations/golden/README.md`.
-#[test]
-#[ignore = "writes into the repository, with the binary of an older version"]
-fn make() {
-    let version = std::env::var("KEYVIZ_GOLDEN").expect("KEYVIZ_GOLDEN=v<schema version>");
-    let target = golden::folder().join(version);
-    assert!(!target.exists(), "{} is there already", target.display());
-    let folder = tempfile::tempdir().unwrap();
-    let spec = spec(folder.path());
-    let node = spec.start();
-    Teller { http: &node.http }.closed_hours();
-    assert!(node.process.stop(Signal::SIGTERM).success());
-    let node = spec.start();
-    Teller { http: &node.http }.open_hour();
-    let answers = ask_all(&node.http);
-    node.process.kill();
-    copy(&spec.data_dir, &target.join("killed"));
-    let node = spec.start();
-    assert!(node.metric("keyviz_wal_replayed_records_total") > 0, "something is in the WAL alone");
-    compare(&node.http, &answers, "after the kill");
-    assert!(node.process.stop(Signal::SIGTERM).success());
-    copy(&spec.data_dir, &target.join("stopped"));
-    let text = serde_json::to_string(&answers).unwrap().replace("{\"answer\"", "\n{\"answer\"");
-    fs::write(target.join("expected.json"), text + "\n").unwrap();
 }
