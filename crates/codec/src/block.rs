@@ -35,7 +35,7 @@ mod old;
 mod series_reader;
 mod value;
 
-pub use series_reader::{SeriesColumn, SeriesReader};
+pub use series_reader::{SeriesCells, SeriesColumn, SeriesReader};
 
 /// The head says the keys of the lineage.
 const WITH_BOUNDS: u8 = 1;
