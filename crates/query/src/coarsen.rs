@@ -8,8 +8,9 @@ use std::collections::BinaryHeap;
 
 use crate::rows::Draft;
 
-/// `(counted sum, left, right, version of the left, version of the right)`
-type Pair = (u128, usize, usize, u32, u32);
+/// `(counted sum, left, right)`; out of date where it is not the sum of the two any more, or one of them
+/// is gone.
+type Pair = (u128, u32, u32);
 
 /// Joins adjacent drafts until at most `budget` are left. `totals` are their counted sums.
 pub(crate) fn coarsen(drafts: Vec<Draft>, totals: &[u128], budget: usize) -> Vec<Draft> {
@@ -21,15 +22,16 @@ pub(crate) fn coarsen(drafts: Vec<Draft>, totals: &[u128], budget: usize) -> Vec
     let mut drafts: Vec<Option<Draft>> = drafts.into_iter().map(Some).collect();
     let mut next: Vec<usize> = (1..=count).collect();
     let mut previous: Vec<usize> = (0..count).map(|at| at.wrapping_sub(1)).collect();
-    let mut version = vec![0u32; count];
-    let mut heap: BinaryHeap<Reverse<Pair>> = BinaryHeap::new();
-    for at in 0..count - 1 {
-        heap.push(Reverse((totals[at] + totals[at + 1], at, at + 1, 0, 0)));
-    }
+    let pair = |totals: &[u128], a: usize, b: usize| {
+        Reverse::<Pair>((totals[a] + totals[b], a as u32, b as u32))
+    };
+    let pairs: Vec<Reverse<Pair>> = (1..count).map(|at| pair(&totals, at - 1, at)).collect();
+    let mut heap = BinaryHeap::from(pairs);
     let mut left = count;
     while left > budget {
-        let Some(Reverse((_, a, b, version_a, version_b))) = heap.pop() else { break };
-        if version[a] != version_a || version[b] != version_b {
+        let Some(Reverse((sum, a, b))) = heap.pop() else { break };
+        let (a, b) = (a as usize, b as usize);
+        if drafts[a].is_none() || next[a] != b || totals[a] + totals[b] != sum {
             continue;
         }
         let Some(joined) = drafts[b].take() else { continue };
@@ -39,25 +41,16 @@ pub(crate) fn coarsen(drafts: Vec<Draft>, totals: &[u128], budget: usize) -> Vec
             draft.closed &= joined.closed;
         }
         totals[a] += totals[b];
-        version[a] += 1;
-        version[b] += 1;
         next[a] = next[b];
+        left -= 1;
+        // Joined with what is idle, it is as it was, and its pairs are, too.
         if next[a] < count {
             previous[next[a]] = a;
-            let after = next[a];
-            heap.push(Reverse((totals[a] + totals[after], a, after, version[a], version[after])));
+            heap.push(pair(&totals, a, next[a]));
         }
-        if previous[a] < count {
-            let before = previous[a];
-            heap.push(Reverse((
-                totals[before] + totals[a],
-                before,
-                a,
-                version[before],
-                version[a],
-            )));
+        if previous[a] < count && totals[b] > 0 {
+            heap.push(pair(&totals, previous[a], a));
         }
-        left -= 1;
     }
     let mut drafts: Vec<Draft> = drafts.into_iter().flatten().collect();
     for draft in &mut drafts {

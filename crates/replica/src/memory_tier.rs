@@ -27,8 +27,9 @@ use keyviz_store::{Batch, Numbers};
 pub(crate) mod fill;
 pub(crate) mod read;
 
-/// How many hours are held, the open one included.
-pub(crate) const HOURS: u64 = 25;
+/// How many hours are held: those of the last 24 h, which begin within one, the open one, and the next,
+/// which is empty until it begins.
+pub(crate) const HOURS: u64 = 26;
 
 /// Every block of one hour of one group.
 #[derive(Debug, Default)]
