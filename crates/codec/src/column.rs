@@ -30,7 +30,7 @@
 
 use crate::CodecError;
 use crate::bits::{self, BitWriter};
-use crate::varint::{Reader, Writer};
+use crate::varint::{self, Reader, Writer};
 
 /// The highest upper part that is written as zeros: from here on it is an escape.
 const ESCAPE: u64 = 16;
@@ -134,13 +134,23 @@ impl Plan {
 
     /// The bits.
     pub(crate) fn write_bits(&self, numbers: &[u64], out: &mut BitWriter) {
-        if self.coding == Coding::Same {
-            return;
+        let base = self.base;
+        match self.coding {
+            Coding::Same => {}
+            Coding::Up => self.write_us(numbers, out, |number| number.wrapping_sub(base)),
+            Coding::Around => {
+                self.write_us(numbers, out, |number| zigzag(number.wrapping_sub(base)));
+            }
         }
-        let mask = (1u64 << self.k) - 1;
-        numbers.iter().for_each(|&number| out.put(self.u(number) & mask, self.k));
-        let upper = numbers.iter().map(|&number| self.u(number) >> self.k);
-        upper.for_each(|q| out.gap(q.min(ESCAPE) as u32));
+    }
+
+    #[inline(always)]
+    fn write_us(&self, numbers: &[u64], out: &mut BitWriter, u: impl Fn(u64) -> u64) {
+        let (k, mask) = (self.k, (1u64 << self.k) - 1);
+        out.put_all(numbers.len() * k as usize, numbers.iter().map(|&n| (u(n) & mask, k)));
+        let gaps = numbers.iter().map(|&n| (u(n) >> k).min(ESCAPE) as u32);
+        let most_bits = numbers.len() * (ESCAPE as usize + 1);
+        out.put_all(most_bits, gaps.map(|zeros| (1 << zeros, zeros + 1)));
     }
 }
 
@@ -153,7 +163,7 @@ fn write_same(said: u64, out: &mut Writer) {
 }
 
 fn varint_bits(value: u64) -> u64 {
-    u64::from((64 - (value | 1).leading_zeros()).div_ceil(7)) * 8
+    varint::bytes(value) as u64 * 8
 }
 
 /// Room to look for a coding in.

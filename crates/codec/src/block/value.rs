@@ -25,28 +25,39 @@ const FOLDED_CELLS: usize = 4_096;
 /// V3.
 const CELLS_A_BYTE: usize = 4;
 
-pub(super) fn encode(hour: &HourBlocks) -> Vec<u8> {
-    let contributors = hour.blocks.iter().flat_map(|block| block.contributors.values());
-    let cells: usize = contributors.map(Vec::len).sum();
-    let mut payload = encode_folded(hour, Fold::Yes);
-    if cells > most_cells(&payload) {
-        payload = encode_folded(hour, Fold::No);
+/// Room to encode in and to decode in, for one block after the other.
+#[derive(Debug, Default)]
+pub struct BlockRoom {
+    out: Writer,
+    encoder: Encoder,
+    windows: Vec<u16>,
+    flags: Vec<Flags>,
+    values: Values,
+}
+
+pub(super) fn encode(hour: &HourBlocks, room: &mut BlockRoom) -> Vec<u8> {
+    let contributors = hour.blocks.iter().flat_map(|block| &block.contributors);
+    let cells: usize = contributors.map(|(_, cells)| cells.len()).sum();
+    encode_folded(hour, Fold::Yes, room);
+    if cells > most_cells(&room.out.bytes) {
+        encode_folded(hour, Fold::No, room);
     }
-    envelope::seal(VERSION, &payload)
+    envelope::seal(VERSION, &room.out.bytes)
 }
 
 fn most_cells(payload: &[u8]) -> usize {
     FOLDED_CELLS + CELLS_A_BYTE * payload.len()
 }
 
-fn encode_folded(hour: &HourBlocks, fold: Fold) -> Vec<u8> {
+fn encode_folded(hour: &HourBlocks, fold: Fold, room: &mut BlockRoom) {
     let with_groups = hour.blocks.iter().any(Block::has_groups);
     let is_one = matches!(&*hour.blocks, [block] if block.contributors.len() == 1);
-    let (mut out, mut encoder) = (Writer::with_room(512), Encoder::default());
+    let (out, encoder) = (&mut room.out, &mut room.encoder);
+    out.bytes.clear();
     let bits = [(hour.bounds.is_some(), WITH_BOUNDS), (with_groups, WITH_GROUPS), (is_one, ONE)];
     out.raw(&[bits.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
     if let Some(bounds) = &hour.bounds {
-        write_bounds(bounds, &mut out);
+        write_bounds(bounds, out);
     }
     if !is_one {
         out.uint(hour.blocks.len() as u64);
@@ -69,10 +80,9 @@ fn encode_folded(hour: &HourBlocks, fold: Fold) -> Vec<u8> {
                 out.uint(who.group);
             }
             out.uint(who.term);
-            encoder.write(cells, block.step.columns_per_hour(), fold, &mut out);
+            encoder.write(cells, block.step.columns_per_hour(), fold, out);
         }
     }
-    out.bytes
 }
 
 fn write_bounds(bounds: &KeyRange, out: &mut Writer) {
@@ -224,16 +234,16 @@ impl<'a> Open<'a> {
     }
 }
 
-pub(super) fn decode(input: Reader<'_>) -> Result<HourBlocks, CodecError> {
+pub(super) fn decode(input: Reader<'_>, room: &mut BlockRoom) -> Result<HourBlocks, CodecError> {
     let mut open = Open::new(input)?;
-    let (mut windows, mut flags, mut values) = (Vec::new(), Vec::new(), Values::default());
+    let BlockRoom { windows, flags, values, .. } = room;
     let mut blocks: Vec<Block> = Vec::new();
     while let Some((step, count)) = open.next_step()? {
         let mut block = Block::new(step);
         let mut last: Option<(Arc<str>, u64, u64)> = None;
         for _ in 0..count {
-            let part = open.next_part(last.is_none(), &mut windows, &mut flags)?;
-            open.pass(&part.cells, &mut values)?;
+            let part = open.next_part(last.is_none(), windows, flags)?;
+            open.pass(&part.cells, values)?;
             let node = match &last {
                 Some((node, ..)) if node.as_bytes() == part.node => Arc::clone(node),
                 _ => std::str::from_utf8(part.node)
@@ -246,7 +256,8 @@ pub(super) fn decode(input: Reader<'_>) -> Result<HourBlocks, CodecError> {
             }
             last = Some(this);
             let who = Contributor { node, group: part.group, term: part.term };
-            block.contributors.insert(who, cells::entries(&windows, &flags, &values));
+            // They ascend.
+            block.contributors.push((who, cells::entries(windows, flags, values)));
         }
         blocks.push(block);
     }
