@@ -128,10 +128,14 @@ impl Block {
         cells
     }
 
+    /// The cells of its only contributor, if it has one: they are the merged ones.
+    pub(crate) fn of_one(&self) -> Option<&[CellEntry]> {
+        if let [(_, cells)] = &*self.contributors { Some(cells) } else { None }
+    }
+
     /// [`Block::cells`] one by one, ascending.
     pub(crate) fn visit_cells(&self, visit: &mut impl FnMut(u16, Cell)) {
         if let [(who, cells)] = &*self.contributors {
-            // One contributor, which is the rule: its cells are the merged ones.
             return cells.iter().for_each(|entry| visit(entry.index, cell::merge(&[(who, entry)])));
         }
         let parts = self
@@ -232,7 +236,8 @@ impl HourBlocks {
         Self::decode_in(value, &mut BlockRoom::default())
     }
 
-    /// [`HourBlocks::decode`] of one value after the other, in the same room.
+    /// [`HourBlocks::decode`] of one value after the other, in the same room; best given back by
+    /// [`BlockRoom::recycle`].
     ///
     /// # Errors
     /// See [`CodecError`].

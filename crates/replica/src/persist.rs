@@ -125,7 +125,7 @@ impl Merging<'_, '_> {
                 below == Below::Nothing && rollups.iter().any(|held| held.has(news.slot));
             for (values, &entry) in rollups.iter_mut().zip(entries.as_flattened()) {
                 let adds = outlived || below == Below::Lost;
-                match values.get(news.slot).filter(|_| adds) {
+                match if adds { values.get(news.slot) } else { None } {
                     Some(held) => values.set(news.slot, Some(held.plus(entry))),
                     // A tier that did not outlive the block.
                     None if outlived => {}
@@ -138,6 +138,9 @@ impl Merging<'_, '_> {
                 let block = merged.encode_in(&mut self.room);
                 self.stored.put(news.lineage, hour, &block);
                 self.batch.put(group, &news.key(), block);
+            }
+            if let Cow::Owned(merged) = merged {
+                self.room.recycle(merged);
             }
         }
         for ((tier, series), values) in tiers_and_series().zip(rollups) {

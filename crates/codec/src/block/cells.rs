@@ -290,15 +290,19 @@ fn add_means(counts: &[u64], mean: u64, sizes: &mut Vec<u64>) {
     }
 }
 
-/// The cells that these columns make.
-pub(super) fn entries(windows: &[u16], flags: &[Flags], values: &Values) -> Vec<CellEntry> {
+/// Makes `cells` those of these columns.
+pub(super) fn entries(
+    windows: &[u16],
+    flags: &[Flags],
+    values: &Values,
+    cells: &mut Vec<CellEntry>,
+) {
     let [reads, writes, read_bytes, write_bytes] = &values.by_series;
     let columns = reads.iter().zip(writes).zip(read_bytes.iter().zip(write_bytes));
-    let cells = windows.iter().zip(columns).map(|(&index, ((&reads, &writes), sizes))| {
+    cells.clear();
+    cells.extend(windows.iter().zip(columns).map(|(&index, ((&reads, &writes), sizes))| {
         let counts = Counts { reads, writes, read_bytes: *sizes.0, write_bytes: *sizes.1 };
         CellEntry { index, counts, flags: Flags::NONE }
-    });
-    let mut cells: Vec<CellEntry> = cells.collect();
+    }));
     cells.iter_mut().zip(flags).for_each(|(entry, &flags)| entry.flags = flags);
-    cells
 }

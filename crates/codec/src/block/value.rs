@@ -7,12 +7,13 @@
 //! Must not: know keys, or why there are bounds.
 //! Proof: `block_test.rs`.
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use keyviz_lineage::{Flags, HOUR_MS, KeyRange, Step};
 
 use super::cells::{self, Cells, Encoder, Values};
-use super::{Block, Contributor, HourBlocks, WITH_BOUNDS, WITH_GROUPS};
+use super::{Block, CellEntry, Contributor, HourBlocks, WITH_BOUNDS, WITH_GROUPS};
 use crate::column::Fold;
 use crate::varint::{Reader, Writer};
 use crate::{CodecError, envelope};
@@ -20,6 +21,8 @@ use crate::{CodecError, envelope};
 pub(super) const VERSION: u8 = 3;
 /// One step of one contributor.
 const ONE: u8 = 4;
+/// Of so many contributors the memory is kept for the next block.
+const MOST_SPARE: usize = 16;
 /// V3: that many cells whatever the bytes.
 const FOLDED_CELLS: usize = 4_096;
 /// V3.
@@ -33,6 +36,30 @@ pub struct BlockRoom {
     windows: Vec<u16>,
     flags: Vec<Flags>,
     values: Values,
+    /// The last node that was read.
+    node: Option<Arc<str>>,
+    /// Cells of blocks that nobody needs any more.
+    spare: Vec<Vec<CellEntry>>,
+}
+
+impl BlockRoom {
+    /// Takes a block that nobody needs any more: the next one is decoded into its memory.
+    pub fn recycle(&mut self, hour: HourBlocks) {
+        let contributors = hour.blocks.into_iter().flat_map(|block| block.contributors);
+        let free = MOST_SPARE - self.spare.len();
+        self.spare.extend(contributors.map(|(_, cells)| cells).take(free));
+    }
+
+    fn node(&mut self, name: &[u8]) -> Result<Arc<str>, Utf8Error> {
+        match &self.node {
+            Some(node) if node.as_bytes() == name => Ok(Arc::clone(node)),
+            _ => {
+                let node: Arc<str> = std::str::from_utf8(name)?.into();
+                self.node = Some(Arc::clone(&node));
+                Ok(node)
+            }
+        }
+    }
 }
 
 pub(super) fn encode(hour: &HourBlocks, room: &mut BlockRoom) -> Vec<u8> {
@@ -236,19 +263,18 @@ impl<'a> Open<'a> {
 
 pub(super) fn decode(input: Reader<'_>, room: &mut BlockRoom) -> Result<HourBlocks, CodecError> {
     let mut open = Open::new(input)?;
-    let BlockRoom { windows, flags, values, .. } = room;
     let mut blocks: Vec<Block> = Vec::new();
     while let Some((step, count)) = open.next_step()? {
         let mut block = Block::new(step);
         let mut last: Option<(Arc<str>, u64, u64)> = None;
         for _ in 0..count {
-            let part = open.next_part(last.is_none(), windows, flags)?;
-            open.pass(&part.cells, values)?;
+            let part = open.next_part(last.is_none(), &mut room.windows, &mut room.flags)?;
+            open.pass(&part.cells, &mut room.values)?;
             let node = match &last {
                 Some((node, ..)) if node.as_bytes() == part.node => Arc::clone(node),
-                _ => std::str::from_utf8(part.node)
-                    .map_err(|_| open.input.invalid("text that is not UTF-8"))?
-                    .into(),
+                _ => room
+                    .node(part.node)
+                    .map_err(|_| open.input.invalid("text that is not UTF-8"))?,
             };
             let this = (Arc::clone(&node), part.group, part.term);
             if last.is_some_and(|last| last >= this) {
@@ -257,7 +283,9 @@ pub(super) fn decode(input: Reader<'_>, room: &mut BlockRoom) -> Result<HourBloc
             last = Some(this);
             let who = Contributor { node, group: part.group, term: part.term };
             // They ascend.
-            block.contributors.push((who, cells::entries(windows, flags, values)));
+            let mut cells = room.spare.pop().unwrap_or_default();
+            cells::entries(&room.windows, &room.flags, &room.values, &mut cells);
+            block.contributors.push((who, cells));
         }
         blocks.push(block);
     }
