@@ -35,7 +35,7 @@ mod old;
 mod series_reader;
 mod value;
 
-pub use series_reader::{SeriesColumn, SeriesReader};
+pub use series_reader::{SeriesCells, SeriesColumn, SeriesReader};
 pub use value::BlockRoom;
 
 /// The head says the keys of the lineage.

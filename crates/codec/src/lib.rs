@@ -26,7 +26,9 @@ mod presence;
 pub mod rollup;
 mod varint;
 
-pub use block::{Block, BlockRoom, CellEntry, Contributor, HourBlocks, SeriesColumn, SeriesReader};
+pub use block::{
+    Block, BlockRoom, CellEntry, Contributor, HourBlocks, SeriesCells, SeriesColumn, SeriesReader,
+};
 pub use bucket_index::{BucketIndex, IndexedBucket};
 pub use cell::Cell;
 pub use coverage::{Coverage, WindowCover};

@@ -17,7 +17,7 @@ use std::ops::Range;
 use keyviz_codec::SeriesColumn;
 use keyviz_codec::rollup::{Columns, SLOTS, Summary, Tier};
 use keyviz_lineage::{Flags, GroupId, HOUR_MS, LineageId, Series, Slot};
-use keyviz_store::{History, NOBODY, Part, StoreError, Wanted, visit_each};
+use keyviz_store::{History, NOBODY, Part, StoreError, Wanted};
 
 use crate::cast::Cast;
 use crate::span::Span;
@@ -118,8 +118,7 @@ impl Reading<'_> {
                     self.history.rollups(group, what, hours.clone(), &wanted, &mut visit);
                 }
                 None => {
-                    let hours = hours.clone();
-                    visit_each(self.history, group, self.series, hours, &wanted, &mut visit);
+                    self.history.cells(group, self.series, hours.clone(), &wanted, &mut visit);
                 }
             }
         }

@@ -47,14 +47,13 @@ pub(crate) fn merge_delta(
     let numbers = number(before.numbers, group, lineages, batch);
     let news = delta.blocks.iter().filter_map(|(&(lineage, hour), blocks)| {
         // invariant: `number` gave every lineage of the delta a number
-        let number = numbers.get(lineage)? as usize;
-        Some(News { hour, chunk: (number / SLOTS) as u32, lineage, slot: number % SLOTS, blocks })
+        Some(News { hour, number: numbers.get(lineage)?, lineage, blocks })
     });
     let mut news: Vec<News<'_>> = news.collect();
-    news.sort_unstable_by_key(|news| (news.hour, news.chunk, news.lineage));
+    news.sort_unstable_by_key(|news| (news.hour, news.chunk(), news.lineage));
     let (stored, room) = (Stored::default(), BlockRoom::default());
     let mut merging = Merging { view, before, numbers: &numbers, group, batch, stored, room };
-    for news in news.chunk_by(|a, b| (a.hour, a.chunk) == (b.hour, b.chunk)) {
+    for news in news.chunk_by(|a, b| (a.hour, a.chunk()) == (b.hour, b.chunk())) {
         merging.put_chunk(news)?;
     }
     let stored = merging.stored;
@@ -78,9 +77,8 @@ pub(crate) fn merge_delta(
 /// What a delta has of one lineage-hour.
 struct News<'a> {
     hour: u64,
-    chunk: u32,
+    number: u32,
     lineage: LineageId,
-    slot: usize,
     blocks: &'a HourBlocks,
 }
 
@@ -111,32 +109,33 @@ impl Merging<'_, '_> {
     /// Then what is new is added, and nothing is overwritten by less; and where the block has expired,
     /// what comes late is not stored as if it were all of the hour.
     fn put_chunk(&mut self, news: &[News<'_>]) -> Result<(), StoreError> {
-        let Some(&News { hour, chunk, .. }) = news.first() else { return Ok(()) };
+        let Some((hour, chunk)) = news.first().map(|first| (first.hour, first.chunk())) else {
+            return Ok(());
+        };
         let (view, numbers, group) = (self.view, self.numbers, self.group);
         let mut rollups = Vec::with_capacity(Tier::ALL.len() * Series::ALL.len());
         for (tier, series) in tiers_and_series() {
             rollups.push(stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?);
         }
         for news in news {
-            let (merged, below) = self.merged(news)?;
+            let newest = self.before.newest.of(view, group, (news.lineage, news.number))?;
+            let (merged, below) = self.merged(news, newest)?;
             let told = if below == Below::Lost { news.blocks } else { &*merged };
             let entries = rollup::of_all(told);
-            let outlived =
-                below == Below::Nothing && rollups.iter().any(|held| held.has(news.slot));
+            let slot = news.number as usize % SLOTS;
+            let outlived = below == Below::Nothing && rollups.iter().any(|held| held.has(slot));
             for (values, &entry) in rollups.iter_mut().zip(entries.as_flattened()) {
                 let adds = outlived || below == Below::Lost;
-                match if adds { values.get(news.slot) } else { None } {
-                    Some(held) => values.set(news.slot, Some(held.plus(entry))),
+                match if adds { values.get(slot) } else { None } {
+                    Some(held) => values.set(slot, Some(held.plus(entry))),
                     // A tier that did not outlive the block.
                     None if outlived => {}
-                    None => values.set(news.slot, Some(entry)),
+                    None => values.set(slot, Some(entry)),
                 }
             }
-            if outlived {
-                self.stored.saw(news.lineage, hour);
-            } else {
-                let block = merged.encode_in(&mut self.room);
-                self.stored.put(news.lineage, hour, &block);
+            let block = (!outlived).then(|| merged.encode_in(&mut self.room));
+            self.stored.put(news.number, newest, hour, block.as_deref());
+            if let Some(block) = block {
                 self.batch.put(group, &news.key(), block);
             }
             if let Cow::Owned(merged) = merged {
@@ -149,18 +148,17 @@ impl Merging<'_, '_> {
         Ok(())
     }
 
-    /// What is stored of a lineage-hour, with what is new.
-    fn merged<'n>(&mut self, news: &News<'n>) -> Result<(Cow<'n, HourBlocks>, Below), StoreError> {
+    /// What is stored of a lineage-hour, with what is new. `newest` is the newest hour that is stored of
+    /// the lineage.
+    fn merged<'n>(
+        &mut self,
+        news: &News<'n>,
+        newest: Option<u64>,
+    ) -> Result<(Cow<'n, HourBlocks>, Below), StoreError> {
         let (view, graph, group) = (self.view, self.before.graph, self.group);
         let (key, &News { lineage, hour, blocks, .. }) = (news.key(), news);
-        let newest = self.before.newest.of(view, group, lineage)?;
-        // Late columns do not make it older.
-        self.stored.saw(lineage, newest.unwrap_or(hour));
-        let read = if newest.is_none_or(|newest| newest < hour) {
-            Ok(None)
-        } else {
-            self.block(lineage, hour)
-        };
+        let read =
+            if newest.is_none_or(|newest| newest < hour) { Ok(None) } else { self.block(news) };
         let said = match &read {
             Ok(Some(_)) => None,
             Ok(None) => bounds::of_new_block(view, graph, group, (lineage, hour), newest)?,
@@ -188,16 +186,21 @@ impl Merging<'_, '_> {
     }
 
     /// A stored block, from memory where it is held.
-    fn block(&mut self, lineage: LineageId, hour: u64) -> Result<Option<HourBlocks>, StoreError> {
-        let held = self.before.newest.block(self.group, lineage, hour);
+    fn block(&mut self, news: &News<'_>) -> Result<Option<HourBlocks>, StoreError> {
+        let held = self.before.newest.block(self.group, news.number, news.hour);
         match held.map(|held| HourBlocks::decode_in(held, &mut self.room)) {
             Some(Ok(block)) => Ok(Some(block)),
-            _ => self.view.block(self.group, lineage, hour),
+            _ => self.view.block(self.group, news.lineage, news.hour),
         }
     }
 }
 
 impl News<'_> {
+    /// Which roll-ups it goes into.
+    fn chunk(&self) -> u32 {
+        self.number / SLOTS as u32
+    }
+
     fn key(&self) -> Key {
         Key::Range { lineage: self.lineage, hour: self.hour }
     }
