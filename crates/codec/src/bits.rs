@@ -14,36 +14,36 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
-    /// With room for about so many bytes.
-    pub(crate) fn with_room(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
-    }
-
-    /// The lowest `width` bits of `value`, which has no others.
-    #[inline]
-    pub(crate) fn put(&mut self, value: u64, width: u32) {
-        debug_assert!(width == 64 || value >> width == 0);
-        self.held |= value << self.held_bits;
-        let total = self.held_bits + width;
-        if total < 64 {
-            self.held_bits = total;
-            return;
+    /// Values and their widths (at most 63 bits; a value has no others), which are at most `most_bits`
+    /// together.
+    #[inline(always)]
+    pub(crate) fn put_all(&mut self, most_bits: usize, parts: impl Iterator<Item = (u64, u32)>) {
+        let mut at = self.bytes.len();
+        self.bytes.resize(at + most_bits / 8 + 16, 0);
+        let (mut held, mut held_bits) = (self.held, self.held_bits);
+        for (value, width) in parts {
+            debug_assert!(width < 64 && value >> width == 0);
+            held |= value << held_bits;
+            let total = held_bits + width;
+            held_bits = total;
+            if total >= 64 {
+                self.bytes[at..at + 8].copy_from_slice(&held.to_le_bytes());
+                at += 8;
+                held_bits = total - 64;
+                held = value >> (width - held_bits);
+            }
         }
-        self.bytes.extend_from_slice(&self.held.to_le_bytes());
-        self.held = if self.held_bits == 0 { 0 } else { value >> (64 - self.held_bits) };
-        self.held_bits = total - 64;
+        self.bytes.truncate(at);
+        (self.held, self.held_bits) = (held, held_bits);
     }
 
-    /// That many zeros (at most 63) and a one.
-    pub(crate) fn gap(&mut self, zeros: u32) {
-        self.put(1 << zeros, zeros + 1);
-    }
-
-    /// Everything, the last byte filled up with zeros.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    /// Appends everything to `out`, the last byte filled up with zeros, and is empty again.
+    pub(crate) fn finish_into(&mut self, out: &mut Vec<u8>) {
         let rest = self.held_bits.div_ceil(8) as usize;
-        self.bytes.extend_from_slice(&self.held.to_le_bytes()[..rest]);
-        self.bytes
+        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(&self.held.to_le_bytes()[..rest]);
+        self.bytes.clear();
+        (self.held, self.held_bits) = (0, 0);
     }
 }
 

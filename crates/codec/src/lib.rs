@@ -27,7 +27,7 @@ pub mod rollup;
 mod varint;
 
 pub use block::{
-    Block, CellEntry, Contributor, HourBlocks, SeriesCells, SeriesColumn, SeriesReader,
+    Block, BlockRoom, CellEntry, Contributor, HourBlocks, SeriesCells, SeriesColumn, SeriesReader,
 };
 pub use bucket_index::{BucketIndex, IndexedBucket};
 pub use cell::Cell;

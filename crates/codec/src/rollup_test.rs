@@ -39,7 +39,7 @@ fn a_chunk_of_nothing_and_one_of_equals_cost_next_to_nothing() {
         assert!(check(&chunk) <= 18 + 2 * tier.windows());
         assert_eq!(
             (chunk.get(7), chunk.get(8), chunk.get(SLOTS)),
-            (Some(&Entry::Uneven), None, None)
+            (Some(Entry::Uneven), None, None)
         );
     }
 }
@@ -95,6 +95,7 @@ fn a_step_that_does_not_divide_five_minutes_is_left_to_the_blocks() {
     hour.block_mut(Step::from_ms(600_000).unwrap()).add(&who, entry);
     assert_eq!(of(&hour, Tier::FiveMinutes), [Entry::Uneven; 4]);
     let hours = of(&hour, Tier::Hour);
+    assert_eq!(of_all(&hour), [hours, [Entry::Uneven; 4]]);
     assert_eq!(hours, [even(&[(5, 5, 0)]), even(&[]), even(&[(50, 50, 0)]), even(&[])]);
     hour.block_mut(Step::MINUTE).add(&who, CellEntry { index: 59, ..entry });
     assert_eq!(of(&hour, Tier::Hour)[0], even(&[(10, 5, 0)]), "both steps count");
@@ -129,7 +130,7 @@ proptest! {
         let mut changed = Chunk::decode(&chunk.encode()).unwrap();
         changed.set(9, Some(Entry::Uneven));
         check(&changed);
-        changed.set(9, chunk.get(9).copied());
+        changed.set(9, chunk.get(9));
         prop_assert_eq!(changed, chunk);
     }
 
@@ -148,6 +149,7 @@ proptest! {
             hour.block_mut(step).add(&who, CellEntry { index, counts, flags: Flags(flags) });
         }
         let merged = hour.blocks().first().map(|block| block.cells()).unwrap_or_default();
+        prop_assert_eq!(of_all(&hour), Tier::ALL.map(|tier| of(&hour, tier)));
         for tier in Tier::ALL {
             for (series, entry) in Series::ALL.into_iter().zip(of(&hour, tier)) {
                 let Entry::Even(windows) = entry else { panic!("both steps divide both tiers") };
