@@ -26,7 +26,7 @@ fn reading_behind_the_end_finds_nothing() {
 proptest! {
     #[test]
     fn what_is_put_is_read(
-        lead in 0u32..20,
+        lead in prop_oneof![Just(0u32), 0u32..20],
         width in 0u32..64,
         numbers in prop::collection::vec((any::<u64>(), 0u32..63), 0..200),
     ) {
@@ -49,6 +49,12 @@ proptest! {
         prop_assert!(is_filled_up(&bytes, end));
         for (found, (_, zeros)) in gaps.iter().zip(&numbers) {
             prop_assert_eq!(u32::from(*found), *zeros);
+        }
+        if lead == 0 {
+            read_bits(&bytes, width, &mut found);
+            for (found, (number, _)) in found.iter().zip(&numbers) {
+                prop_assert_eq!(*found, number & ((1 << width) - 1));
+            }
         }
         append_bits(&bytes, lead as usize, width, &vec![0; numbers.len()], &mut found);
         for (found, (number, _)) in found.iter().zip(&numbers) {

@@ -30,7 +30,7 @@
 
 use crate::CodecError;
 use crate::bits::{self, BitWriter};
-use crate::varint::{self, Reader, Writer};
+use crate::varint::{Reader, Writer, varint_bits};
 
 /// The highest upper part that is written as zeros: from here on it is an escape.
 const ESCAPE: u64 = 16;
@@ -62,11 +62,11 @@ pub(crate) enum Fold {
     No,
 }
 
-fn zigzag(value: u64) -> u64 {
+pub(crate) fn zigzag(value: u64) -> u64 {
     value << 1 ^ ((value as i64) >> 63) as u64
 }
 
-fn unzigzag(value: u64) -> u64 {
+pub(crate) fn unzigzag(value: u64) -> u64 {
     value >> 1 ^ (value & 1).wrapping_neg()
 }
 
@@ -160,10 +160,6 @@ fn write_same(said: u64, out: &mut Writer) {
     if let Some(rest) = said.checked_sub(SAME_LONG) {
         out.uint(rest);
     }
-}
-
-fn varint_bits(value: u64) -> u64 {
-    varint::bytes(value) as u64 * 8
 }
 
 /// Room to look for a coding in.

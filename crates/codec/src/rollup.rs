@@ -1,7 +1,7 @@
 //! Roll-ups: sum and largest finest cell of one series, of 256 lineages side by side, for one hour (one
 //! window, or twelve of five minutes).
 //!
-//! Value under `rollup|<tier>|<series>|<hour>|<chunk>`, inside [`crate::envelope`], version 1. A lineage
+//! Value under `rollup|<tier>|<series>|<hour>|<chunk>`, inside [`crate::envelope`], version 2. A lineage
 //! of number `n` within its group is slot `n % 256` of chunk `n / 256`.
 //!
 //! ```text
@@ -15,8 +15,8 @@
 //! for each window: a column of maxima     signed
 //! ```
 //!
-//! A column (see `codec::column`) has one number for each even slot; its bits follow its head at once,
-//! the last byte filled up with zeros. A sum of a later window is stored as what is left of it without
+//! A column (see `codec::patched`; of version 1, `codec::column`, its bits behind its head, the last byte
+//! filled up with zeros) has one number for each even slot. A sum of a later window is stored as what is left of it without
 //! `share(sum of the windows before it, their number)`, a maximum without `share(its sum, divisor)`,
 //! where `share(n, d)` is 0 for d = 0, n for d = 1, and otherwise `n x floor((2^64 - 1) / d) / 2^64`,
 //! rounded down. All of it is taken modulo 2^64.
@@ -32,7 +32,7 @@ use keyviz_lineage::{Flags, Series};
 use crate::bits;
 use crate::column::{Column, Kind};
 use crate::varint::Reader;
-use crate::{CellEntry, CodecError, HourBlocks, envelope, presence};
+use crate::{CellEntry, CodecError, HourBlocks, envelope, patched, presence};
 
 mod chunk;
 mod tier;
@@ -40,7 +40,9 @@ mod tier;
 pub use chunk::Chunk;
 pub use tier::Tier;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version whose columns are those of blocks.
+const OLD_VERSION: u8 = 1;
 const WHAT: &str = "roll-up";
 const FLAGGED: u8 = 1 << 2;
 const WITH_UNEVEN: u8 = 1 << 3;
@@ -252,6 +254,8 @@ pub struct Columns {
     pub maxima: Vec<u64>,
     /// Flags, or nothing where none are set.
     pub flags: Vec<Flags>,
+    /// Of the last chunk.
+    version: u8,
     gaps: Vec<u8>,
     /// The numbers of one column.
     packed: Vec<u64>,
@@ -295,7 +299,9 @@ impl Columns {
     fn read_before_maxima<'a>(&mut self, value: &'a [u8]) -> Result<(Reader<'a>, u64), CodecError> {
         self.maxima.clear();
         self.flags.clear();
-        let mut input = Reader::new(envelope::open(WHAT, VERSION, value)?, WHAT);
+        let (version, payload) = envelope::open_versioned(WHAT, VERSION, value)?;
+        self.version = version;
+        let mut input = Reader::new(payload, WHAT);
         let [windows, shape] = input.array()?;
         let tier = Tier::from_windows(windows);
         self.tier = Some(tier.ok_or_else(|| input.invalid("a tier that there is not"))?);
@@ -364,12 +370,12 @@ impl Columns {
 
     /// Reads one column into `packed`: a number for each slot.
     fn read_column(&mut self, input: &mut Reader<'_>, kind: Kind) -> Result<(), CodecError> {
-        let column = Column::parse(input, kind)?;
         let (packed, places) = (&mut self.packed, &self.places);
         packed.resize(places.len(), 0);
-        let end = column.read(input.rest(), 0, packed, &mut self.gaps);
-        let end = end.filter(|&end| bits::is_filled_up(input.rest(), end));
-        let end = end.ok_or_else(|| input.invalid("a column that does not add up"))?;
+        match self.version {
+            OLD_VERSION => read_old_column(input, kind, packed, &mut self.gaps)?,
+            _ => patched::read(input, kind, packed)?,
+        }
         if places.len() < SLOTS {
             packed.resize(SLOTS, 0);
             for (at, &slot) in places.iter().enumerate().rev() {
@@ -377,8 +383,22 @@ impl Columns {
                 packed[usize::from(slot)] = number;
             }
         }
-        input.raw(end.div_ceil(8)).map(|_| ())
+        Ok(())
     }
+}
+
+/// A column of version 1.
+fn read_old_column(
+    input: &mut Reader<'_>,
+    kind: Kind,
+    numbers: &mut [u64],
+    gaps: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let column = Column::parse(input, kind)?;
+    let end = column.read(input.rest(), 0, numbers, gaps);
+    let end = end.filter(|&end| bits::is_filled_up(input.rest(), end));
+    let end = end.ok_or_else(|| input.invalid("a column that does not add up"))?;
+    input.raw(end.div_ceil(8)).map(|_| ())
 }
 
 #[cfg(test)]

@@ -51,14 +51,19 @@ fn the_bytes_are_these() {
     chunk.set(1, Some(even(&[(1_200, 22, 1)])));
     chunk.set(3, Some(Entry::Uneven));
     let hex: String = chunk.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-    let head = "01".to_owned() // version
+    let head = "02".to_owned() // version
         + "01" + "0e" // one window; slots as gaps, flags, uneven ones
         + "03000001" + "0104" // slots 0, 1 and 3; as bits, the third of them is uneven
         + "0001" + "0100" // one cell without flags, the rest sampled
         + "3c"; // 60
-    let sums = "4712".to_owned() + "187808"; // k = 7, up from 576: 24 and 624
-    let maxima = "82".to_owned() + "a8"; // k = 2, around 0: 11 - 9 and 22 - 19
-    assert_eq!(hex, head + &sums + &maxima + "9f282333");
+    let sums = "0ad804".to_owned() + "006009"; // ten bits from 600 on: 0 and 600
+    let maxima = "03".to_owned() + "34"; // three bits: 11 - 9 and 22 - 19
+    assert_eq!(hex, head + &sums + &maxima + "3d2b0f93");
+    // The same of version 1.
+    let old = "01010e030000010104000101003c471218780882a89f282333";
+    let nibble = |at: usize| u8::from_str_radix(&old[at..at + 2], 16).unwrap();
+    let old: Vec<u8> = (0..old.len()).step_by(2).map(nibble).collect();
+    assert_eq!(Chunk::decode(&old), Ok(chunk));
 }
 
 #[test]

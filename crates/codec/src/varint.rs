@@ -55,8 +55,13 @@ impl Writer {
     }
 }
 
+/// The bits that an integer takes.
+pub(crate) fn varint_bits(value: u64) -> u64 {
+    bytes(value) as u64 * 8
+}
+
 /// Takes values off the front of a slice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     what: &'static str,

@@ -11,10 +11,9 @@ use super::{
     Columns, Entry, FLAGGED, MAX_WINDOWS, SLOTS, Share, Slots, Summary, Tier, VERSION, WITH_UNEVEN,
     kind_of_sums,
 };
-use crate::bits::BitWriter;
-use crate::column::{self, Fold, Kind, Room};
+use crate::column::Kind;
 use crate::varint::Writer;
-use crate::{CodecError, envelope, presence};
+use crate::{CodecError, envelope, patched, presence};
 
 /// How many cells a window may be tried to have.
 const DIVISORS: [u64; 13] = [0, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
@@ -152,13 +151,7 @@ fn pick(column: &[u64], slots: &[u16]) -> Vec<u64> {
 
 /// Sums and maxima of all windows, the slots of each side by side.
 fn write_columns(sums: &[u64], maxima: &[u64], windows: usize, out: &mut Writer) {
-    let (mut room, mut bits) = (Room::default(), BitWriter::default());
-    let mut write = |numbers: &[u64], kind: Kind, out: &mut Writer| {
-        let plan = column::plan(numbers, kind, Fold::Yes, &mut room);
-        plan.write_head(numbers, out);
-        plan.write_bits(numbers, &mut bits);
-        bits.finish_into(&mut out.bytes);
-    };
+    let mut room = patched::Room::default();
     let slots = sums.len() / windows;
     let divisor = best_divisor(sums, maxima);
     out.uint(divisor);
@@ -170,7 +163,7 @@ fn write_columns(sums: &[u64], maxima: &[u64], windows: usize, out: &mut Writer)
             *left = sum.wrapping_sub(share.take(*before));
             *before = before.wrapping_add(sum);
         }
-        write(&left, kind_of_sums(window), out);
+        patched::write(&left, kind_of_sums(window), &mut room, out);
     }
     let share = Share::of(divisor);
     for window in 0..windows {
@@ -178,7 +171,7 @@ fn write_columns(sums: &[u64], maxima: &[u64], windows: usize, out: &mut Writer)
         for ((left, &max), &sum) in left.iter_mut().zip(maxima).zip(sums) {
             *left = max.wrapping_sub(share.take(sum));
         }
-        write(&left, Kind::Signed, out);
+        patched::write(&left, Kind::Signed, &mut room, out);
     }
 }
 
