@@ -129,7 +129,7 @@ fn where_a_block_of_roll_ups_is_corrupt_the_blocks_are_read_and_the_scan_goes_on
     let last = FIRST_HOUR + HOURS - 1;
     // The first block, one in the middle, the last one, and two of them.
     for spoiled in
-        [vec![(FIRST_HOUR, 0)], vec![(520, 1)], vec![(last, 1)], vec![(505, 0), (535, 1)]]
+        [vec![(FIRST_HOUR, 0)], vec![(520, 1)], vec![(last, 1)], vec![(520, 1), (540, 0)]]
     {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("db");
