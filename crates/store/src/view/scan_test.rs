@@ -23,7 +23,7 @@ fn open(path: &Path) -> Store {
 }
 
 fn lineage(at: usize) -> LineageId {
-    Uuid::from_u128((at as u128 * 7_919 % 1_009) << 64 | at as u128 + 1)
+    Uuid::from_u128((at as u128 * 7_919 % 1_009) << 64 | (at as u128 + 1))
 }
 
 fn reads(at: usize, hour: u64) -> u64 {
