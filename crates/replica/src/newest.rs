@@ -2,8 +2,8 @@
 //! blocks are new to the store, and it need not be searched for them; the others are mostly of the hour
 //! that is open, and it need not be asked for what it was given minutes ago.
 //!
-//! Owns: by group and number, what was stored since the start, and what was looked up; at most [`MOST_BYTES`] of blocks. What
-//! does not fit is read from the store: a matter of speed alone.
+//! Owns: by group and number, what was stored since the start; at most [`MOST_BYTES`] of blocks. What is
+//! not here is read from the store: a matter of speed alone.
 //! Invariant: never older than what the store has, and the same bytes; what a batch adds is added once
 //! it is durable, so nobody is taken for stored who is not.
 //! Proof: `newest_test.rs`, `persist_test.rs` (the same bytes without it), `bounds_test.rs`.
