@@ -152,7 +152,7 @@ fn where_a_block_of_roll_ups_is_corrupt_the_blocks_are_read_and_the_scan_goes_on
             let shares = spoiled[0].0 == FIRST_HOUR;
             assert!(lost.len() < if shares { 100 } else { 1 }, "{spoiled:?}: {lost:?}");
             assert!(
-                cells < right.len() / 2 + LINEAGES,
+                cells < right.len() - 2 * LINEAGES,
                 "{spoiled:?}: the rest is told by roll-ups"
             );
         }
