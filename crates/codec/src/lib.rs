@@ -24,6 +24,7 @@ pub mod numbers;
 pub mod pin;
 mod presence;
 pub mod rollup;
+pub mod shed_record;
 mod varint;
 
 pub use block::{Block, CellEntry, Contributor, HourBlocks, SeriesColumn, SeriesReader};

@@ -43,6 +43,7 @@ mod reclaim;
 mod recorder;
 mod recovery;
 mod rehome;
+mod shed;
 mod stand_ins;
 mod state_machine;
 mod sweep;
@@ -63,7 +64,7 @@ pub use recorder::{Progress, Recorder};
 pub use state_machine::StateMachine;
 pub use sweep::removable;
 pub use view::RecorderView;
-pub use wal_check::check_wal;
+pub use wal_check::{EntrySeen, RecordSeen, check_wal, read_record};
 
 #[cfg(test)]
 mod bucket_test;
