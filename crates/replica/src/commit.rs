@@ -17,8 +17,8 @@ use crate::ingest::{Effect, Ingest, KIND_SKIP, Pending, Verdict};
 
 /// How long ingest waits for a checkpoint when the WAL is nearly full.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
-/// The least time between two lines about records that are shed.
-const TELL_SHED_MS: u64 = 60_000;
+/// The least time between two lines about the same trouble.
+const TELL_MS: u64 = 60_000;
 
 impl Ingest {
     /// R6: a consumed sequence leaves its mark.
@@ -56,7 +56,7 @@ impl Ingest {
         let now_ms = self.shared.clock.monotonic_ms();
         if records > 0 && now_ms >= self.tell_shed_after_ms {
             self.shed_untold = (0, 0);
-            self.tell_shed_after_ms = now_ms + TELL_SHED_MS;
+            self.tell_shed_after_ms = now_ms + TELL_MS;
             tracing::error!(
                 records,
                 bytes,
@@ -172,7 +172,12 @@ impl Ingest {
         let silent: Vec<SourceId> = silent.map(|(source, _)| source.clone()).collect();
         silent.iter().for_each(|source| batch.delete(NODE_GROUP, &key(source)));
         if let Err(error) = self.shared.store.commit(&batch) {
-            tracing::error!(%error, "the WAL is kept: marks could not be stored");
+            // Near its cap this is tried for every entry.
+            let now_ms = self.shared.clock.monotonic_ms();
+            if now_ms >= self.tell_kept_after_ms {
+                self.tell_kept_after_ms = now_ms + TELL_MS;
+                tracing::error!(%error, "the WAL is kept: marks could not be stored");
+            }
             return;
         }
         self.changed_boots.clear();

@@ -135,6 +135,8 @@ pub(crate) struct Ingest {
     pub(crate) shed_untold: (u64, u64),
     /// By the monotonic clock.
     pub(crate) tell_shed_after_ms: u64,
+    /// The same of a WAL that cannot be released.
+    pub(crate) tell_kept_after_ms: u64,
 }
 
 impl Ingest {

@@ -131,6 +131,7 @@ pub(crate) fn recover(
         shed,
         shed_untold: (0, 0),
         tell_shed_after_ms: 0,
+        tell_kept_after_ms: 0,
     })
 }
 
