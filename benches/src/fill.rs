@@ -20,6 +20,12 @@ pub(crate) fn run_sparse() -> Outcome<()> {
     fill("sparse", folder.path(), size).map(drop)
 }
 
+/// A few hours of the week: what writing takes, in half a minute.
+pub(crate) fn run_persist() -> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    fill("six hours", folder.path(), Size { hours: 2 * LIVE_HOURS, ..WEEK }).map(drop)
+}
+
 /// Fills a store hour by hour, the last hours persist by persist, and reports.
 pub(crate) fn fill(name: &str, folder: &std::path::Path, size: Size) -> Outcome<Filling> {
     let mut filling = Filling::start(folder, size)?;

@@ -28,7 +28,7 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 14] = [
+const BENCHES: [(&str, Run, bool); 15] = [
     ("observe", observe::run, true),
     ("codec", codec::run, true),
     ("codec-entropy", codec_entropy::run, true),
@@ -37,6 +37,7 @@ const BENCHES: [(&str, Run, bool); 14] = [
     ("plan", plan::run, true),
     ("week", questions::run, true),
     ("sparse-week", fill::run_sparse, true),
+    ("persist", fill::run_persist, false),
     ("growth", growth::run, true),
     ("hold", memory::hold, false),
     ("query", questions::run_on_kept, false),

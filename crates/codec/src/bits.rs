@@ -14,36 +14,36 @@ pub(crate) struct BitWriter {
 }
 
 impl BitWriter {
-    /// With room for about so many bytes.
-    pub(crate) fn with_room(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
-    }
-
-    /// The lowest `width` bits of `value`, which has no others.
-    #[inline]
-    pub(crate) fn put(&mut self, value: u64, width: u32) {
-        debug_assert!(width == 64 || value >> width == 0);
-        self.held |= value << self.held_bits;
-        let total = self.held_bits + width;
-        if total < 64 {
-            self.held_bits = total;
-            return;
+    /// Values and their widths (at most 63 bits; a value has no others), which are at most `most_bits`
+    /// together.
+    #[inline(always)]
+    pub(crate) fn put_all(&mut self, most_bits: usize, parts: impl Iterator<Item = (u64, u32)>) {
+        let mut at = self.bytes.len();
+        self.bytes.resize(at + most_bits / 8 + 16, 0);
+        let (mut held, mut held_bits) = (self.held, self.held_bits);
+        for (value, width) in parts {
+            debug_assert!(width < 64 && value >> width == 0);
+            held |= value << held_bits;
+            let total = held_bits + width;
+            held_bits = total;
+            if total >= 64 {
+                self.bytes[at..at + 8].copy_from_slice(&held.to_le_bytes());
+                at += 8;
+                held_bits = total - 64;
+                held = value >> (width - held_bits);
+            }
         }
-        self.bytes.extend_from_slice(&self.held.to_le_bytes());
-        self.held = if self.held_bits == 0 { 0 } else { value >> (64 - self.held_bits) };
-        self.held_bits = total - 64;
+        self.bytes.truncate(at);
+        (self.held, self.held_bits) = (held, held_bits);
     }
 
-    /// That many zeros (at most 63) and a one.
-    pub(crate) fn gap(&mut self, zeros: u32) {
-        self.put(1 << zeros, zeros + 1);
-    }
-
-    /// Everything, the last byte filled up with zeros.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    /// Appends everything to `out`, the last byte filled up with zeros, and is empty again.
+    pub(crate) fn finish_into(&mut self, out: &mut Vec<u8>) {
         let rest = self.held_bits.div_ceil(8) as usize;
-        self.bytes.extend_from_slice(&self.held.to_le_bytes()[..rest]);
-        self.bytes
+        out.extend_from_slice(&self.bytes);
+        out.extend_from_slice(&self.held.to_le_bytes()[..rest]);
+        self.bytes.clear();
+        (self.held, self.held_bits) = (0, 0);
     }
 }
 
@@ -213,17 +213,54 @@ fn append_eights<const WIDTH: usize>(
 }
 
 fn append_one_by_one(bytes: &[u8], start: usize, width: u32, uppers: &[u8], numbers: &mut [u64]) {
-    let mask = (1u64 << width) - 1;
-    let mut at = start;
+    read_one_by_one(bytes, start, width, numbers);
     for (number, &upper) in numbers.iter_mut().zip(uppers) {
-        let mut low = word(bytes, at / 8) >> (at % 8);
-        if width > 57 {
-            // It may reach into a ninth byte.
-            low |= word(bytes, at / 8 + 8) << 1 << (63 - at % 8);
-        }
-        *number = u64::from(upper) << width | low & mask;
-        at += width as usize;
+        *number |= u64::from(upper) << width;
     }
+}
+
+/// Fills `numbers` with the first `width` (at most 63) bits each.
+pub(crate) fn read_bits(bytes: &[u8], width: u32, numbers: &mut [u64]) {
+    macro_rules! by_width {
+        ($($known:literal)*) => {
+            match width {
+                $($known => read_eights::<$known>(bytes, numbers),)*
+                _ => read_one_by_one(bytes, 0, width, numbers),
+            }
+        };
+    }
+    by_width!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+}
+
+fn read_eights<const WIDTH: usize>(bytes: &[u8], numbers: &mut [u64]) {
+    let (mut rest, mut done) = (bytes, 0);
+    for eight in numbers.as_chunks_mut::<8>().0 {
+        let Some(here) = rest.get(..7 * WIDTH / 8 + 8) else { break };
+        for (at, number) in eight.iter_mut().enumerate() {
+            let mut word = [0; 8];
+            word.copy_from_slice(&here[at * WIDTH / 8..at * WIDTH / 8 + 8]);
+            *number = u64::from_le_bytes(word) >> (at * WIDTH % 8) & ((1 << WIDTH) - 1);
+        }
+        rest = &rest[WIDTH..];
+        done += 8;
+    }
+    read_one_by_one(bytes, done * WIDTH, WIDTH as u32, &mut numbers[done..]);
+}
+
+fn read_one_by_one(bytes: &[u8], start: usize, width: u32, numbers: &mut [u64]) {
+    for (at, number) in (0..numbers.len()).map(|at| start + at * width as usize).zip(numbers) {
+        *number = bits_at(bytes, at, width);
+    }
+}
+
+/// The `width` (at most 63) bits from `at` on.
+fn bits_at(bytes: &[u8], at: usize, width: u32) -> u64 {
+    let mut low = word(bytes, at / 8) >> (at % 8);
+    if width > 57 {
+        // It may reach into a ninth byte.
+        low |= word(bytes, at / 8 + 8) << 1 << (63 - at % 8);
+    }
+    low & ((1 << width) - 1)
 }
 
 /// Whether the bits from `start` to the end of its byte are 0.

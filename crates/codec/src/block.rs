@@ -35,7 +35,8 @@ mod old;
 mod series_reader;
 mod value;
 
-pub use series_reader::{SeriesColumn, SeriesReader};
+pub use series_reader::{SeriesCells, SeriesColumn, SeriesReader};
+pub use value::BlockRoom;
 
 /// The head says the keys of the lineage.
 const WITH_BOUNDS: u8 = 1;
@@ -70,13 +71,14 @@ pub struct CellEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     step: Step,
-    contributors: BTreeMap<Contributor, Vec<CellEntry>>,
+    /// Ascending.
+    contributors: Vec<(Contributor, Vec<CellEntry>)>,
 }
 
 impl Block {
     /// An empty block of `step` columns.
     pub fn new(step: Step) -> Self {
-        Self { step, contributors: BTreeMap::new() }
+        Self { step, contributors: Vec::new() }
     }
 
     /// The length of its columns.
@@ -91,38 +93,73 @@ impl Block {
 
     /// Adds to one contributor's cell. Saturates and says so in the flags.
     pub fn add(&mut self, who: &Contributor, entry: CellEntry) {
-        if let Some(cells) = self.contributors.get_mut(who) {
-            add_to(cells, entry);
-        } else {
-            self.contributors.insert(who.clone(), vec![entry]);
+        match self.place_of(who) {
+            Ok(at) => add_to(&mut self.contributors[at].1, entry),
+            Err(at) => self.contributors.insert(at, (who.clone(), vec![entry])),
         }
+    }
+
+    /// Where a contributor is, or would be.
+    fn place_of(&self, who: &Contributor) -> Result<usize, usize> {
+        self.contributors.binary_search_by(|(held, _)| held.cmp(who))
     }
 
     /// Adds every cell of `other` (same step).
     pub fn merge(&mut self, other: &Self) {
         debug_assert_eq!(self.step, other.step, "B1: blocks of two steps stay apart");
         for (who, cells) in &other.contributors {
-            cells.iter().for_each(|&entry| self.add(who, entry));
+            match self.place_of(who) {
+                Ok(at) => {
+                    let held = &mut self.contributors[at].1;
+                    held.reserve(cells.len());
+                    cells.iter().for_each(|&entry| add_to(held, entry));
+                }
+                Err(at) => self.contributors.insert(at, (who.clone(), cells.clone())),
+            }
         }
     }
 
     /// The merged cells of the block, by window index (contract section 5, "Across nodes").
     pub fn cells(&self) -> BTreeMap<u16, Cell> {
-        let mut by_index: BTreeMap<u16, Vec<(&Contributor, &CellEntry)>> = BTreeMap::new();
-        for (who, cells) in &self.contributors {
-            for entry in cells {
-                by_index.entry(entry.index).or_default().push((who, entry));
-            }
+        let mut cells = BTreeMap::new();
+        self.visit_cells(&mut |index, cell| {
+            cells.insert(index, cell);
+        });
+        cells
+    }
+
+    /// The cells of its only contributor, if it has one: they are the merged ones.
+    pub(crate) fn of_one(&self) -> Option<&[CellEntry]> {
+        if let [(_, cells)] = &*self.contributors { Some(cells) } else { None }
+    }
+
+    /// [`Block::cells`] one by one, ascending.
+    pub(crate) fn visit_cells(&self, visit: &mut impl FnMut(u16, Cell)) {
+        if let [(who, cells)] = &*self.contributors {
+            return cells.iter().for_each(|entry| visit(entry.index, cell::merge(&[(who, entry)])));
         }
-        by_index.into_iter().map(|(index, parts)| (index, cell::merge(&parts))).collect()
+        let parts = self
+            .contributors
+            .iter()
+            .flat_map(|(who, cells)| cells.iter().map(move |entry| (who, entry)));
+        let mut parts: Vec<(&Contributor, &CellEntry)> = parts.collect();
+        // Contributors of one window keep their order.
+        parts.sort_by_key(|(_, entry)| entry.index);
+        for parts in parts.chunk_by(|a, b| a.1.index == b.1.index) {
+            visit(parts[0].1.index, cell::merge(parts));
+        }
     }
 
     fn has_groups(&self) -> bool {
-        self.contributors.keys().any(|who| who.group != 0)
+        self.contributors.iter().any(|(who, _)| who.group != 0)
     }
 }
 
 fn add_to(cells: &mut Vec<CellEntry>, entry: CellEntry) {
+    // Time goes on: most come behind all others.
+    if cells.last().is_none_or(|last| last.index < entry.index) {
+        return cells.push(entry);
+    }
     match cells.binary_search_by_key(&entry.index, |held| held.index) {
         Ok(at) => {
             let held = &mut cells[at];
@@ -183,7 +220,12 @@ impl HourBlocks {
 
     /// The stored value.
     pub fn encode(&self) -> Vec<u8> {
-        value::encode(self)
+        self.encode_in(&mut BlockRoom::default())
+    }
+
+    /// [`HourBlocks::encode`] of one block after the other, in the same room.
+    pub fn encode_in(&self, room: &mut BlockRoom) -> Vec<u8> {
+        value::encode(self, room)
     }
 
     /// From a stored value.
@@ -191,9 +233,18 @@ impl HourBlocks {
     /// # Errors
     /// See [`CodecError`].
     pub fn decode(value: &[u8]) -> Result<Self, CodecError> {
+        Self::decode_in(value, &mut BlockRoom::default())
+    }
+
+    /// [`HourBlocks::decode`] of one value after the other, in the same room; best given back by
+    /// [`BlockRoom::recycle`].
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub fn decode_in(value: &[u8], room: &mut BlockRoom) -> Result<Self, CodecError> {
         let (version, mut input) = open(value)?;
         match version {
-            value::VERSION => value::decode(input),
+            value::VERSION => value::decode(input, room),
             old => old::decode(old, &mut input),
         }
     }

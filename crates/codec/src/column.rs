@@ -30,7 +30,7 @@
 
 use crate::CodecError;
 use crate::bits::{self, BitWriter};
-use crate::varint::{Reader, Writer};
+use crate::varint::{Reader, Writer, varint_bits};
 
 /// The highest upper part that is written as zeros: from here on it is an escape.
 const ESCAPE: u64 = 16;
@@ -62,11 +62,11 @@ pub(crate) enum Fold {
     No,
 }
 
-fn zigzag(value: u64) -> u64 {
+pub(crate) fn zigzag(value: u64) -> u64 {
     value << 1 ^ ((value as i64) >> 63) as u64
 }
 
-fn unzigzag(value: u64) -> u64 {
+pub(crate) fn unzigzag(value: u64) -> u64 {
     value >> 1 ^ (value & 1).wrapping_neg()
 }
 
@@ -134,13 +134,23 @@ impl Plan {
 
     /// The bits.
     pub(crate) fn write_bits(&self, numbers: &[u64], out: &mut BitWriter) {
-        if self.coding == Coding::Same {
-            return;
+        let base = self.base;
+        match self.coding {
+            Coding::Same => {}
+            Coding::Up => self.write_us(numbers, out, |number| number.wrapping_sub(base)),
+            Coding::Around => {
+                self.write_us(numbers, out, |number| zigzag(number.wrapping_sub(base)));
+            }
         }
-        let mask = (1u64 << self.k) - 1;
-        numbers.iter().for_each(|&number| out.put(self.u(number) & mask, self.k));
-        let upper = numbers.iter().map(|&number| self.u(number) >> self.k);
-        upper.for_each(|q| out.gap(q.min(ESCAPE) as u32));
+    }
+
+    #[inline(always)]
+    fn write_us(&self, numbers: &[u64], out: &mut BitWriter, u: impl Fn(u64) -> u64) {
+        let (k, mask) = (self.k, (1u64 << self.k) - 1);
+        out.put_all(numbers.len() * k as usize, numbers.iter().map(|&n| (u(n) & mask, k)));
+        let gaps = numbers.iter().map(|&n| (u(n) >> k).min(ESCAPE) as u32);
+        let most_bits = numbers.len() * (ESCAPE as usize + 1);
+        out.put_all(most_bits, gaps.map(|zeros| (1 << zeros, zeros + 1)));
     }
 }
 
@@ -150,10 +160,6 @@ fn write_same(said: u64, out: &mut Writer) {
     if let Some(rest) = said.checked_sub(SAME_LONG) {
         out.uint(rest);
     }
-}
-
-fn varint_bits(value: u64) -> u64 {
-    u64::from((64 - (value | 1).leading_zeros()).div_ceil(7)) * 8
 }
 
 /// Room to look for a coding in.
@@ -183,14 +189,20 @@ pub(crate) fn plan(numbers: &[u64], kind: Kind, fold: Fold, room: &mut Room) -> 
     if numbers.len() > FEW {
         // The smaller `u` are the cheaper, but for what is far out.
         let far = (middle ^ turn).saturating_sub(low).saturating_mul(32).saturating_add(32);
-        let sum = |plan: Plan| {
-            let us = numbers.iter().map(|&number| plan.u(number).min(far));
-            us.fold(0, u64::saturating_add)
-        };
-        return cheapest(numbers, if sum(up) < sum(around) { up } else { around }, room);
+        let is_up = sum_of(numbers, far, |number| number.wrapping_sub(up.base))
+            < sum_of(numbers, far, |number| zigzag(number.wrapping_sub(middle)));
+        return cheapest(numbers, if is_up { up } else { around }, room);
     }
     let (up, around) = (cheapest(numbers, up, room), cheapest(numbers, around, room));
     if up.cost <= around.cost { up } else { around }
+}
+
+/// The sum of what a coding makes of the numbers, each taken for `far` where it is more.
+#[inline(always)]
+fn sum_of(numbers: &[u64], far: u64, u: impl Fn(u64) -> u64) -> u64 {
+    let us = numbers.iter().map(|&number| u(number).min(far));
+    // At most 2^16 numbers.
+    if far < 1 << 48 { us.sum() } else { us.fold(0, u64::saturating_add) }
 }
 
 /// The mean, or the median where some are far out.
@@ -208,63 +220,74 @@ fn middle(numbers: &[u64], low: u64, high: u64, room: &mut Room) -> u64 {
 
 /// The best `k` for one coding: looked for downwards from where the mean of all `u` has it, because
 /// what is far out only makes the mean larger.
-fn cheapest(numbers: &[u64], mut plan: Plan, room: &mut Room) -> Plan {
+fn cheapest(numbers: &[u64], plan: Plan, room: &mut Room) -> Plan {
+    match plan.coding {
+        Coding::Around => cheapest_of(numbers, plan, room, |n, base| zigzag(n.wrapping_sub(base))),
+        _ => cheapest_of(numbers, plan, room, u64::wrapping_sub),
+    }
+}
+
+/// `u` makes `u` of a number and the base.
+#[inline(always)]
+fn cheapest_of(
+    numbers: &[u64],
+    mut plan: Plan,
+    room: &mut Room,
+    u: impl Fn(u64, u64) -> u64,
+) -> Plan {
     let us = &mut room.numbers;
     us.clear();
-    us.extend(numbers.iter().map(|&number| plan.u(number)));
+    us.extend(numbers.iter().map(|&number| u(number, plan.base)));
     let scale = us.iter().fold(0, |all, &u| all | u);
     let shift = 16u32.saturating_sub(scale.leading_zeros());
     // At most 2^16 numbers below 2^48 each.
     let mean = us.iter().map(|&u| u >> shift).sum::<u64>() / us.len() as u64;
     let mut k = (shift + (mean * 11 / 16).checked_ilog2().unwrap_or(0)).min(63);
-    let mut cost = rice_bits(us, k);
-    let above = if k < 63 { rice_bits(us, k + 1) } else { u64::MAX };
+    let mut cost = rice_bits(us, scale, k);
+    let above = if k < 63 { rice_bits(us, scale, k + 1) } else { u64::MAX };
     if above < cost {
         (k, cost) = (k + 1, above);
     }
     while let Some(below) = k.checked_sub(1) {
-        let bits = rice_bits(us, below);
+        let bits = rice_bits(us, scale, below);
         if bits >= cost {
             break;
         }
         (k, cost) = (below, bits);
     }
     plan.k = k;
-    if plan.kind == Kind::Plain {
+    if plan.kind == Kind::Plain && plan.base != 0 {
         plan.base = plan.base >> base_shift(k) << base_shift(k);
+        us.clear();
+        us.extend(numbers.iter().map(|&number| u(number, plan.base)));
     }
-    measure(&mut plan, numbers);
+    measure(&mut plan, us);
     plan
 }
 
-/// About how many bits they take.
-fn rice_bits(us: &[u64], k: u32) -> u64 {
-    let (mut sum, mut all) = (0u64, 0);
-    for &u in us {
-        sum = sum.wrapping_add(u >> k);
-        all |= u >> k;
-    }
-    if all >= ESCAPE {
+/// About how many bits they take. `scale` has every bit that one of them has.
+fn rice_bits(us: &[u64], scale: u64, k: u32) -> u64 {
+    let sum: u64 = if scale >> k < ESCAPE {
+        us.iter().map(|&u| u >> k).sum()
+    } else {
         let long = |q: u64| q.checked_sub(ESCAPE).map_or(q, |more| ESCAPE + varint_bits(more));
-        sum = us.iter().map(|&u| long(u >> k)).sum();
-    }
+        us.iter().map(|&u| long(u >> k)).sum()
+    };
     us.len() as u64 * u64::from(k + 1) + sum
 }
 
-fn measure(plan: &mut Plan, numbers: &[u64]) {
+fn measure(plan: &mut Plan, us: &[u64]) {
     let (mut sum, mut all) = (0, 0);
-    for &number in numbers {
-        let q = plan.u(number) >> plan.k;
+    for q in us.iter().map(|&u| u >> plan.k) {
         sum += q.min(ESCAPE);
         all |= q;
     }
     let base = if plan.is_baseless() { 0 } else { varint_bits(plan.said()) };
-    plan.cost = 8 + base + numbers.len() as u64 * u64::from(plan.k + 1) + sum;
+    plan.cost = 8 + base + us.len() as u64 * u64::from(plan.k + 1) + sum;
     plan.escapes = 0;
     if all >= ESCAPE {
         let (mut escapes, mut cost) = (0, 0);
-        let upper = numbers.iter().map(|&number| plan.u(number) >> plan.k);
-        for q in upper.filter(|&q| q >= ESCAPE) {
+        for q in us.iter().map(|&u| u >> plan.k).filter(|&q| q >= ESCAPE) {
             escapes += 1;
             cost += varint_bits(q - ESCAPE);
         }

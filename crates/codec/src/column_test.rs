@@ -8,7 +8,9 @@ fn written(numbers: &[u64], kind: Kind, fold: Fold) -> (Plan, Writer, Vec<u8>) {
     let (mut head, mut bits) = (Writer::default(), BitWriter::default());
     plan.write_head(numbers, &mut head);
     plan.write_bits(numbers, &mut bits);
-    (plan, head, bits.finish())
+    let mut bytes = Vec::new();
+    bits.finish_into(&mut bytes);
+    (plan, head, bytes)
 }
 
 fn check(numbers: &[u64], kind: Kind, fold: Fold) -> u64 {

@@ -82,10 +82,14 @@ pub enum Key {
 impl Key {
     /// The physical key in `group`.
     pub fn encode(&self, group: GroupId) -> Vec<u8> {
-        let mut key = group.to_be_bytes().to_vec();
+        // A block's key and nearly every other fits.
+        let mut key = Vec::with_capacity(64);
+        key.extend_from_slice(&group.to_be_bytes());
         match self {
             Self::Range { lineage, hour } => {
-                key.extend_from_slice(&range_prefix(*lineage));
+                key.extend_from_slice(RANGE);
+                key.extend_from_slice(lineage.as_bytes());
+                key.push(b'|');
                 key.extend_from_slice(&hour.to_be_bytes());
             }
             Self::Rollup { tier, series, hour, chunk } => {

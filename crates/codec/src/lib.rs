@@ -21,13 +21,16 @@ pub mod key_layout;
 pub mod lineage_record;
 pub mod marks;
 pub mod numbers;
+mod patched;
 pub mod pin;
 mod presence;
 pub mod rollup;
 pub mod shed_record;
 mod varint;
 
-pub use block::{Block, CellEntry, Contributor, HourBlocks, SeriesColumn, SeriesReader};
+pub use block::{
+    Block, BlockRoom, CellEntry, Contributor, HourBlocks, SeriesCells, SeriesColumn, SeriesReader,
+};
 pub use bucket_index::{BucketIndex, IndexedBucket};
 pub use cell::Cell;
 pub use coverage::{Coverage, WindowCover};

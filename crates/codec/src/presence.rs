@@ -17,7 +17,7 @@
 use keyviz_lineage::Flags;
 
 use crate::CodecError;
-use crate::varint::{Reader, Writer};
+use crate::varint::{self, Reader, Writer};
 
 /// The bits of an owner's byte that hold the form.
 pub(crate) const FORM_MASK: u8 = 3;
@@ -30,39 +30,48 @@ pub(crate) fn write(taken: &[u16], places: usize, out: &mut Writer) -> u8 {
     if taken.len() == places {
         return ALL;
     }
-    let mut gaps = Writer::default();
-    gaps.uint(taken.len() as u64);
-    let mut runs: Vec<(u16, u16)> = Vec::new();
-    let (mut next, mut run_end) = (0, 0);
-    for &at in taken {
-        gaps.uint(u64::from(at - next));
-        match runs.last_mut() {
-            Some((_, more)) if at == next => *more += 1,
-            _ => {
-                runs.push((at - run_end, 0));
-            }
-        }
-        (next, run_end) = (at + 1, at + 1);
+    let lone = taken.iter().scan(0, |next, &at| {
+        let gap = at - *next;
+        *next = at + 1;
+        Some(gap)
+    });
+    let gaps_bytes = varint::bytes(taken.len() as u64)
+        + lone.clone().map(|gap| varint::bytes(u64::from(gap))).sum::<usize>();
+    let (mut count, mut runs_bytes) = (0, 0);
+    for (gap, more) in runs(taken) {
+        count += 1;
+        runs_bytes += varint::bytes(u64::from(gap)) + varint::bytes(u64::from(more));
     }
-    let mut long = Writer::default();
-    long.uint(runs.len() as u64);
-    for (gap, more) in runs {
-        long.uint(u64::from(gap));
-        long.uint(u64::from(more));
-    }
+    runs_bytes += varint::bytes(count);
     let bitmap = places.div_ceil(8);
-    if bitmap <= gaps.bytes.len().min(long.bytes.len()) {
-        let mut bits = vec![0; bitmap];
+    if bitmap <= gaps_bytes.min(runs_bytes) {
+        let first = out.bytes.len();
+        out.bytes.resize(first + bitmap, 0);
+        let bits = &mut out.bytes[first..];
         taken.iter().for_each(|&at| bits[usize::from(at / 8)] |= 1 << (at % 8));
-        out.raw(&bits);
         BITMAP
-    } else if gaps.bytes.len() <= long.bytes.len() {
-        out.raw(&gaps.bytes);
+    } else if gaps_bytes <= runs_bytes {
+        out.uint(taken.len() as u64);
+        lone.for_each(|gap| out.uint(u64::from(gap)));
         GAPS
     } else {
-        out.raw(&long.bytes);
+        out.uint(count);
+        for (gap, more) in runs(taken) {
+            out.uint(u64::from(gap));
+            out.uint(u64::from(more));
+        }
         FORM_MASK
     }
+}
+
+/// The runs of `taken`: places left out before each, and its length - 1.
+fn runs(taken: &[u16]) -> impl Iterator<Item = (u16, u16)> {
+    let mut end = 0;
+    taken.chunk_by(|a, b| a + 1 == *b).map(move |run| {
+        let gap = run[0] - end;
+        end = run[0] + run.len() as u16;
+        (gap, run.len() as u16 - 1)
+    })
 }
 
 /// Appends to `taken` what [`write()`] wrote.

@@ -1,8 +1,8 @@
 //! Roll-ups: sum and largest finest cell of one series, of 256 lineages side by side, for one hour (one
 //! window, or twelve of five minutes).
 //!
-//! Value under `rollup|<tier>|<series>|<hour>|<chunk>`, inside [`crate::envelope`], version 1. A lineage
-//! of number `n` within its group is slot `n % 64` of chunk `n / 64`.
+//! Value under `rollup|<tier>|<series>|<hour>|<chunk>`, inside [`crate::envelope`], version 2. A lineage
+//! of number `n` within its group is slot `n % 256` of chunk `n / 256`.
 //!
 //! ```text
 //! windows: 1 or 12                                                                      byte
@@ -15,8 +15,8 @@
 //! for each window: a column of maxima     signed
 //! ```
 //!
-//! A column (see `codec::column`) has one number for each even slot; its bits follow its head at once,
-//! the last byte filled up with zeros. A sum of a later window is stored as what is left of it without
+//! A column (see `codec::patched`; of version 1, `codec::column`, its bits behind its head, the last byte
+//! filled up with zeros) has one number for each even slot. A sum of a later window is stored as what is left of it without
 //! `share(sum of the windows before it, their number)`, a maximum without `share(its sum, divisor)`,
 //! where `share(n, d)` is 0 for d = 0, n for d = 1, and otherwise `n x floor((2^64 - 1) / d) / 2^64`,
 //! rounded down. All of it is taken modulo 2^64.
@@ -29,16 +29,20 @@
 
 use keyviz_lineage::{Flags, Series};
 
-use crate::bits::{self, BitWriter};
-use crate::column::{self, Column, Fold, Kind, Room};
-use crate::varint::{Reader, Writer};
-use crate::{Cell, CodecError, HourBlocks, cell, envelope, presence};
+use crate::bits;
+use crate::column::{Column, Kind};
+use crate::varint::Reader;
+use crate::{CellEntry, CodecError, HourBlocks, envelope, patched, presence};
 
+mod chunk;
 mod tier;
 
+pub use chunk::Chunk;
 pub use tier::Tier;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version whose columns are those of blocks.
+const OLD_VERSION: u8 = 1;
 const WHAT: &str = "roll-up";
 const FLAGGED: u8 = 1 << 2;
 const WITH_UNEVEN: u8 = 1 << 3;
@@ -46,8 +50,6 @@ const WITH_UNEVEN: u8 = 1 << 3;
 pub const SLOTS: usize = 256;
 /// The most windows that a tier has an hour.
 pub const MAX_WINDOWS: usize = 12;
-/// How many cells a window may be tried to have.
-const DIVISORS: [u64; 13] = [0, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
 
 /// Some of the slots of a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,11 @@ impl Slots {
         let mut slots = Self::default();
         places.iter().for_each(|&slot| slots.0[usize::from(slot) / 64] |= 1 << (slot % 64));
         slots
+    }
+
+    fn put(&mut self, slot: usize, is_in: bool) {
+        let bit = 1 << (slot % 64);
+        self.0[slot / 64] = self.0[slot / 64] & !bit | if is_in { bit } else { 0 };
     }
 
     /// Whether a slot (below [`SLOTS`]) is one of them.
@@ -94,6 +101,17 @@ impl Summary {
     }
 }
 
+impl Summary {
+    /// What two summaries of different cells say together.
+    #[must_use]
+    fn plus(mut self, more: Self) -> Self {
+        let max = self.max.max(more.max);
+        self.add(more.sum, more.flags);
+        self.max = max;
+        self
+    }
+}
+
 /// What a chunk says of one lineage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // nearly all are even, and 64 boxes a chunk would cost more
@@ -110,11 +128,7 @@ impl Entry {
     pub fn plus(self, more: Self) -> Self {
         match (self, more) {
             (Self::Even(mut windows), Self::Even(more)) => {
-                for (held, more) in windows.iter_mut().zip(&more) {
-                    let max = held.max.max(more.max);
-                    held.add(more.sum, more.flags);
-                    held.max = max;
-                }
+                windows.iter_mut().zip(more).for_each(|(held, more)| *held = held.plus(more));
                 Self::Even(windows)
             }
             _ => Self::Uneven,
@@ -122,26 +136,78 @@ impl Entry {
     }
 }
 
+/// The windows of one tier of one lineage-hour, by [`Series::ALL`]; `None` where they are uneven.
+type Windows = Option<[[Summary; MAX_WINDOWS]; 4]>;
+
 /// The entries of one lineage-hour, by [`Series::ALL`] (R1, R2).
 pub fn of(hour: &HourBlocks, tier: Tier) -> [Entry; 4] {
+    entries(windows_of(hour, tier))
+}
+
+/// [`of`] for every tier.
+pub fn of_all(hour: &HourBlocks) -> [[Entry; 4]; Tier::ALL.len()] {
+    let five = windows_of(hour, Tier::FiveMinutes);
+    let hours = match &five {
+        // What adds up to twelve windows adds up to the hour, at its top, too.
+        Some(windows) => Some(windows.each_ref().map(|windows| {
+            let mut whole = [Summary::default(); MAX_WINDOWS];
+            whole[0] = windows.iter().copied().fold(Summary::default(), Summary::plus);
+            whole
+        })),
+        None => windows_of(hour, Tier::Hour),
+    };
+    Tier::ALL.map(|tier| entries(if tier == Tier::Hour { hours } else { five }))
+}
+
+fn entries(windows: Windows) -> [Entry; 4] {
+    windows.map_or([Entry::Uneven; 4], |windows| windows.map(Entry::Even))
+}
+
+/// What some cells of one contributor say together, by [`Series::ALL`].
+fn summaries(cells: &[CellEntry]) -> [Summary; 4] {
+    let mut all = [Summary::default(); 4];
+    let mut flags = Flags::NONE;
+    for CellEntry { counts, flags: more, .. } in cells {
+        let counts = [counts.reads, counts.writes, counts.read_bytes, counts.write_bytes];
+        for (held, count) in all.iter_mut().zip(counts) {
+            held.sum = held.sum.saturating_add(count);
+            held.max = held.max.max(count);
+        }
+        flags = flags.or(*more);
+    }
+    // A count at its top flags its cell in every series.
+    if all.iter().any(|held| held.max == u64::MAX) {
+        flags = flags.or(Flags::SATURATED);
+    }
+    all.iter_mut().for_each(|held| held.flags = flags);
+    all
+}
+
+fn windows_of(hour: &HourBlocks, tier: Tier) -> Windows {
     let mut windows = [[Summary::default(); MAX_WINDOWS]; 4];
     for block in hour.blocks() {
-        let Some(window_of) = tier.window_of(block.step()) else { return [Entry::Uneven; 4] };
-        let mut add = |index: u16, cell: Cell| {
-            for (series, windows) in Series::ALL.into_iter().zip(&mut windows) {
-                windows[window_of(index)].add(cell.counts.get(series), cell.flags);
-            }
+        let width = tier.cells_of(block.step())?;
+        let Some(mut cells) = block.of_one() else {
+            block.visit_cells(&mut |index, cell| {
+                let at = usize::from(index) / width;
+                for (series, windows) in Series::ALL.into_iter().zip(&mut windows) {
+                    windows[at].add(cell.counts.get(series), cell.flags);
+                }
+            });
+            continue;
         };
-        let mut contributors = block.contributors();
-        match (contributors.next(), contributors.next()) {
-            // One contributor, which is the rule: its cells are the merged ones.
-            (Some((who, cells)), None) => {
-                cells.iter().for_each(|entry| add(entry.index, cell::merge(&[(who, entry)])));
+        // One contributor, which is the rule: its cells are the merged ones.
+        while let Some(first) = cells.first() {
+            let at = usize::from(first.index) / width;
+            let is_in = |cell: &&CellEntry| usize::from(cell.index) < (at + 1) * width;
+            let (inside, rest) = cells.split_at(cells.iter().take_while(is_in).count());
+            for (windows, more) in windows.iter_mut().zip(summaries(inside)) {
+                windows[at] = windows[at].plus(more);
             }
-            _ => block.cells().into_iter().for_each(|(index, cell)| add(index, cell)),
+            cells = rest;
         }
     }
-    windows.map(Entry::Even)
+    Some(windows)
 }
 
 /// `share(n, d)` for one `d`.
@@ -167,142 +233,8 @@ impl Share {
     }
 }
 
-/// The entries of up to [`SLOTS`] lineages, of one series and hour.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    tier: Tier,
-    slots: Vec<Option<Entry>>,
-}
-
-impl Chunk {
-    /// One without entries.
-    pub fn new(tier: Tier) -> Self {
-        Self { tier, slots: vec![None; SLOTS] }
-    }
-
-    /// The length of its windows.
-    pub fn tier(&self) -> Tier {
-        self.tier
-    }
-
-    /// The entry of a slot; `None` also where there is no such slot.
-    pub fn get(&self, slot: usize) -> Option<&Entry> {
-        self.slots.get(slot)?.as_ref()
-    }
-
-    /// Puts an entry into a slot below [`SLOTS`], or takes it away.
-    pub fn set(&mut self, slot: usize, entry: Option<Entry>) {
-        debug_assert!(slot < SLOTS);
-        if let Some(held) = self.slots.get_mut(slot) {
-            *held = entry;
-        }
-    }
-
-    /// Whether no slot has an entry.
-    pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(Option::is_none)
-    }
-
-    /// The stored value.
-    pub fn encode(&self) -> Vec<u8> {
-        let entries: Vec<&Entry> = self.slots.iter().flatten().collect();
-        let places = |found: &dyn Fn(usize) -> bool, count: usize| -> Vec<u16> {
-            (0..count).filter(|&at| found(at)).map(|at| at as u16).collect()
-        };
-        let taken = places(&|slot| self.slots[slot].is_some(), SLOTS);
-        let uneven = places(&|at| *entries[at] == Entry::Uneven, entries.len());
-        let even: Vec<&[Summary; MAX_WINDOWS]> = entries
-            .iter()
-            .filter_map(|entry| if let Entry::Even(windows) = entry { Some(windows) } else { None })
-            .collect();
-        let windows = self.tier.windows();
-        let flags = || (0..windows).flat_map(|at| even.iter().map(move |entry| entry[at].flags));
-        let (mut out, mut slots) = (Writer::default(), Writer::default());
-        let mut shape = presence::write(&taken, SLOTS, &mut slots);
-        if !uneven.is_empty() {
-            shape |= WITH_UNEVEN;
-            let mut places = Writer::default();
-            let form = presence::write(&uneven, entries.len(), &mut places);
-            slots.raw(&[form]);
-            slots.raw(&places.bytes);
-        }
-        if flags().any(|flags| !flags.is_none()) {
-            shape |= FLAGGED;
-            presence::write_flags(flags(), &mut slots);
-        }
-        out.raw(&[windows as u8, shape]);
-        out.raw(&slots.bytes);
-        write_columns(&even, windows, &mut out);
-        envelope::seal(VERSION, &out.bytes)
-    }
-
-    /// From a stored value.
-    ///
-    /// # Errors
-    /// See [`CodecError`].
-    pub fn decode(value: &[u8]) -> Result<Self, CodecError> {
-        let mut columns = Columns::default();
-        columns.read(value)?;
-        let mut chunk = Self::new(columns.tier());
-        for slot in 0..SLOTS {
-            let entry = if columns.uneven.contains(slot) {
-                Entry::Uneven
-            } else {
-                let summary = |window: usize| columns.get(window, slot);
-                Entry::Even(std::array::from_fn(summary))
-            };
-            chunk.set(slot, columns.taken.contains(slot).then_some(entry));
-        }
-        Ok(chunk)
-    }
-}
-
-fn write_columns(even: &[&[Summary; MAX_WINDOWS]], windows: usize, out: &mut Writer) {
-    let mut room = Room::default();
-    let divisor = best_divisor(even, windows);
-    let share = Share::of(divisor);
-    out.uint(divisor);
-    let mut before = vec![0u64; even.len()];
-    for window in 0..windows {
-        let sums = even.iter().map(|entry| entry[window].sum);
-        let (left, share) = (sums.clone().zip(&before), Share::of(window as u64));
-        let left: Vec<u64> =
-            left.map(|(sum, &before)| sum.wrapping_sub(share.take(before))).collect();
-        before.iter_mut().zip(sums).for_each(|(total, sum)| *total = total.wrapping_add(sum));
-        write_column(&left, kind_of_sums(window), &mut room, out);
-    }
-    for window in 0..windows {
-        let summaries = even.iter().map(|entry| entry[window]);
-        let left: Vec<u64> = summaries.map(|held| left_of_max(&held, share)).collect();
-        write_column(&left, Kind::Signed, &mut room, out);
-    }
-}
-
-fn write_column(numbers: &[u64], kind: Kind, room: &mut Room, out: &mut Writer) {
-    let plan = column::plan(numbers, kind, Fold::Yes, room);
-    let mut bits = BitWriter::default();
-    plan.write_head(numbers, out);
-    plan.write_bits(numbers, &mut bits);
-    out.raw(&bits.finish());
-}
-
 fn kind_of_sums(window: usize) -> Kind {
     if window == 0 { Kind::Plain } else { Kind::Signed }
-}
-
-fn left_of_max(held: &Summary, share: Share) -> u64 {
-    held.max.wrapping_sub(share.take(held.sum))
-}
-
-/// The divisor that leaves the least of the maxima: about as many cells as most windows have.
-fn best_divisor(even: &[&[Summary; MAX_WINDOWS]], windows: usize) -> u64 {
-    let left = |divisor: &u64| {
-        let share = Share::of(*divisor);
-        let summaries = even.iter().flat_map(|entry| &entry[..windows]);
-        let apart = summaries.map(|held| (left_of_max(held, share) as i64).unsigned_abs());
-        apart.fold(0, u64::saturating_add)
-    };
-    DIVISORS.into_iter().min_by_key(left).unwrap_or(0)
 }
 
 /// A decoded chunk, column by column, in buffers that the next one uses again.
@@ -322,6 +254,8 @@ pub struct Columns {
     pub maxima: Vec<u64>,
     /// Flags, or nothing where none are set.
     pub flags: Vec<Flags>,
+    /// Of the last chunk.
+    version: u8,
     gaps: Vec<u8>,
     /// The numbers of one column.
     packed: Vec<u64>,
@@ -333,14 +267,6 @@ impl Columns {
     /// The tier of the last chunk (before the first: of an hour).
     pub fn tier(&self) -> Tier {
         self.tier.unwrap_or(Tier::Hour)
-    }
-
-    /// One window of one slot; of a slot without an (even) entry, or past the tier's: nothing.
-    fn get(&self, window: usize, slot: usize) -> Summary {
-        let at = window * SLOTS + slot;
-        let number = |column: &[u64]| column.get(at).copied().unwrap_or_default();
-        let flags = self.flags.get(at).copied().unwrap_or_default();
-        Summary { sum: number(&self.sums), max: number(&self.maxima), flags }
     }
 
     /// Decodes a stored chunk.
@@ -373,7 +299,9 @@ impl Columns {
     fn read_before_maxima<'a>(&mut self, value: &'a [u8]) -> Result<(Reader<'a>, u64), CodecError> {
         self.maxima.clear();
         self.flags.clear();
-        let mut input = Reader::new(envelope::open(WHAT, VERSION, value)?, WHAT);
+        let (version, payload) = envelope::open_versioned(WHAT, VERSION, value)?;
+        self.version = version;
+        let mut input = Reader::new(payload, WHAT);
         let [windows, shape] = input.array()?;
         let tier = Tier::from_windows(windows);
         self.tier = Some(tier.ok_or_else(|| input.invalid("a tier that there is not"))?);
@@ -442,12 +370,12 @@ impl Columns {
 
     /// Reads one column into `packed`: a number for each slot.
     fn read_column(&mut self, input: &mut Reader<'_>, kind: Kind) -> Result<(), CodecError> {
-        let column = Column::parse(input, kind)?;
         let (packed, places) = (&mut self.packed, &self.places);
         packed.resize(places.len(), 0);
-        let end = column.read(input.rest(), 0, packed, &mut self.gaps);
-        let end = end.filter(|&end| bits::is_filled_up(input.rest(), end));
-        let end = end.ok_or_else(|| input.invalid("a column that does not add up"))?;
+        match self.version {
+            OLD_VERSION => read_old_column(input, kind, packed, &mut self.gaps)?,
+            _ => patched::read(input, kind, packed)?,
+        }
         if places.len() < SLOTS {
             packed.resize(SLOTS, 0);
             for (at, &slot) in places.iter().enumerate().rev() {
@@ -455,8 +383,22 @@ impl Columns {
                 packed[usize::from(slot)] = number;
             }
         }
-        input.raw(end.div_ceil(8)).map(|_| ())
+        Ok(())
     }
+}
+
+/// A column of version 1.
+fn read_old_column(
+    input: &mut Reader<'_>,
+    kind: Kind,
+    numbers: &mut [u64],
+    gaps: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let column = Column::parse(input, kind)?;
+    let end = column.read(input.rest(), 0, numbers, gaps);
+    let end = end.filter(|&end| bits::is_filled_up(input.rest(), end));
+    let end = end.ok_or_else(|| input.invalid("a column that does not add up"))?;
+    input.raw(end.div_ceil(8)).map(|_| ())
 }
 
 #[cfg(test)]

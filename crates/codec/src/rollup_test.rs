@@ -39,7 +39,7 @@ fn a_chunk_of_nothing_and_one_of_equals_cost_next_to_nothing() {
         assert!(check(&chunk) <= 18 + 2 * tier.windows());
         assert_eq!(
             (chunk.get(7), chunk.get(8), chunk.get(SLOTS)),
-            (Some(&Entry::Uneven), None, None)
+            (Some(Entry::Uneven), None, None)
         );
     }
 }
@@ -51,14 +51,19 @@ fn the_bytes_are_these() {
     chunk.set(1, Some(even(&[(1_200, 22, 1)])));
     chunk.set(3, Some(Entry::Uneven));
     let hex: String = chunk.encode().iter().map(|byte| format!("{byte:02x}")).collect();
-    let head = "01".to_owned() // version
+    let head = "02".to_owned() // version
         + "01" + "0e" // one window; slots as gaps, flags, uneven ones
         + "03000001" + "0104" // slots 0, 1 and 3; as bits, the third of them is uneven
         + "0001" + "0100" // one cell without flags, the rest sampled
         + "3c"; // 60
-    let sums = "4712".to_owned() + "187808"; // k = 7, up from 576: 24 and 624
-    let maxima = "82".to_owned() + "a8"; // k = 2, around 0: 11 - 9 and 22 - 19
-    assert_eq!(hex, head + &sums + &maxima + "9f282333");
+    let sums = "0ad804".to_owned() + "006009"; // ten bits from 600 on: 0 and 600
+    let maxima = "03".to_owned() + "34"; // three bits: 11 - 9 and 22 - 19
+    assert_eq!(hex, head + &sums + &maxima + "3d2b0f93");
+    // The same of version 1.
+    let old = "01010e030000010104000101003c471218780882a89f282333";
+    let nibble = |at: usize| u8::from_str_radix(&old[at..at + 2], 16).unwrap();
+    let old: Vec<u8> = (0..old.len()).step_by(2).map(nibble).collect();
+    assert_eq!(Chunk::decode(&old), Ok(chunk));
 }
 
 #[test]
@@ -95,6 +100,7 @@ fn a_step_that_does_not_divide_five_minutes_is_left_to_the_blocks() {
     hour.block_mut(Step::from_ms(600_000).unwrap()).add(&who, entry);
     assert_eq!(of(&hour, Tier::FiveMinutes), [Entry::Uneven; 4]);
     let hours = of(&hour, Tier::Hour);
+    assert_eq!(of_all(&hour), [hours, [Entry::Uneven; 4]]);
     assert_eq!(hours, [even(&[(5, 5, 0)]), even(&[]), even(&[(50, 50, 0)]), even(&[])]);
     hour.block_mut(Step::MINUTE).add(&who, CellEntry { index: 59, ..entry });
     assert_eq!(of(&hour, Tier::Hour)[0], even(&[(10, 5, 0)]), "both steps count");
@@ -129,7 +135,7 @@ proptest! {
         let mut changed = Chunk::decode(&chunk.encode()).unwrap();
         changed.set(9, Some(Entry::Uneven));
         check(&changed);
-        changed.set(9, chunk.get(9).copied());
+        changed.set(9, chunk.get(9));
         prop_assert_eq!(changed, chunk);
     }
 
@@ -148,6 +154,7 @@ proptest! {
             hour.block_mut(step).add(&who, CellEntry { index, counts, flags: Flags(flags) });
         }
         let merged = hour.blocks().first().map(|block| block.cells()).unwrap_or_default();
+        prop_assert_eq!(of_all(&hour), Tier::ALL.map(|tier| of(&hour, tier)));
         for tier in Tier::ALL {
             for (series, entry) in Series::ALL.into_iter().zip(of(&hour, tier)) {
                 let Entry::Even(windows) = entry else { panic!("both steps divide both tiers") };

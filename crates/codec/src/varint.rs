@@ -5,6 +5,11 @@ use keyviz_lineage::KeyRange;
 
 use crate::CodecError;
 
+/// How many bytes a value takes.
+pub(crate) fn bytes(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
 /// Appends values to a byte vector.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
@@ -12,11 +17,6 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// With room for about so many bytes.
-    pub(crate) fn with_room(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes) }
-    }
-
     pub(crate) fn uint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
@@ -55,8 +55,13 @@ impl Writer {
     }
 }
 
+/// The bits that an integer takes.
+pub(crate) fn varint_bits(value: u64) -> u64 {
+    bytes(value) as u64 * 8
+}
+
 /// Takes values off the front of a slice.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     what: &'static str,

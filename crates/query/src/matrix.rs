@@ -146,7 +146,7 @@ impl<'a> Evaluation<'a> {
         let slots: Vec<Slot> = shown.sources.iter().map(|source| source.slot).collect();
         if self.apportions().is_none() {
             let mut totals = SourceTotals(vec![0; slots.len()]);
-            self.reading.each(tier, &slots, &mut totals);
+            self.reading.totals(tier, &slots, &mut totals);
             return totals.by_row(shown, rows);
         }
         let mut totals = RowTotals { shown, totals: vec![0; rows] };
@@ -205,17 +205,16 @@ impl<'a> Evaluation<'a> {
     }
 
     fn finish(&self, tier: Option<Tier>, drafts: &[Draft], sums: Sums<'_>) -> Matrix {
-        let Sums { mut cells, marks, mut totals, strays, warnings, .. } = sums;
+        let Sums { cells, marks, mut totals, strays, warnings, .. } = sums;
         let (span, columns) = (self.span, self.span.columns());
         let history = self.reading.history;
         let mut states = States::new(history, self.cast, span, self.presence, tier.is_none());
         let mut rows = Vec::with_capacity(drafts.len());
-        for (row, draft) in drafts.iter().enumerate() {
+        for (row, (draft, mut own)) in drafts.iter().zip(cells).enumerate() {
             let at = row * columns;
-            let own = &mut cells[at..at + columns];
             let of_cell = |column: usize| strays.get(&(at + column));
-            states.set(&draft.sources, own, &marks[at..at + columns], of_cell);
-            rows.push(self.describe(draft, own.to_vec()));
+            states.set(&draft.sources, &mut own, &marks[at..at + columns], of_cell);
+            rows.push(self.describe(draft, own));
         }
         self.add_unattributed(&mut totals);
         let mut warnings = warnings;

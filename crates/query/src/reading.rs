@@ -12,15 +12,16 @@
 //! Proof: `matrix_test.rs`, with each of them.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use keyviz_codec::SeriesColumn;
 use keyviz_codec::rollup::{Columns, SLOTS, Summary, Tier};
 use keyviz_lineage::{Flags, GroupId, HOUR_MS, LineageId, Series, Slot};
-use keyviz_store::{History, NOBODY, Part, StoreError, Wanted, visit_each};
+use keyviz_store::{History, NOBODY, Part, StoreError, Wanted};
 
 use crate::cast::Cast;
 use crate::span::Span;
+use crate::sums::SourceTotals;
 
 /// How a question is read.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +54,33 @@ pub(crate) trait Sink {
     /// What a source, by its place among those asked for, recorded in one window: of a roll-up, or a
     /// single cell.
     fn take(&mut self, source: usize, place: Place, recorded: Summary);
+    /// One window of a chunk of roll-ups, none of which is flagged: whose, their sums, their maxima.
+    fn take_slots(&mut self, tags: &[u32], place: Place, sums: &[u64], maxima: &[u64]) {
+        for ((&tag, &sum), &max) in tags.iter().zip(sums).zip(maxima) {
+            if tag != NOBODY && sum > 0 {
+                self.take(tag as usize, place, Summary { sum, max, flags: Flags::NONE });
+            }
+        }
+    }
+    /// Single cells of a source that nothing is flagged in: each is a unit of the answer, its window
+    /// counted from the unit `first` on.
+    fn take_plain(&mut self, source: usize, first: usize, per_column: usize, cells: &Plain<'_>) {
+        for (&window, &value) in cells.windows.iter().zip(cells.values).filter(|(_, v)| **v > 0) {
+            let unit = first + usize::from(window);
+            let column = if per_column == 1 { unit } else { unit / per_column };
+            let recorded = Summary { sum: value, max: value, flags: Flags::NONE };
+            self.take(source, Place { unit, column }, recorded);
+        }
+    }
     /// What it recorded in these units cannot be read.
     fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError);
+}
+
+/// Cells without a flag.
+pub(crate) struct Plain<'a> {
+    /// Ascending.
+    pub(crate) windows: &'a [u16],
+    pub(crate) values: &'a [u64],
 }
 
 /// One series on the axis of one answer.
@@ -85,13 +111,38 @@ impl Reading<'_> {
 
     /// Reads `sources`.
     pub(crate) fn each<S: Sink>(&self, tier: Option<Tier>, sources: &[Slot], sink: &mut S) {
+        self.each_in(self.span.hours(), tier, sources, sink);
+    }
+
+    /// What `sources` recorded over the whole span: of whole hours it is in their roll-ups, whichever
+    /// tier the cells come from.
+    pub(crate) fn totals(&self, tier: Option<Tier>, sources: &[Slot], totals: &mut SourceTotals) {
+        let (span, hours) = (self.span, self.span.hours());
+        let whole = span.from_ms.div_ceil(HOUR_MS)..span.to_ms / HOUR_MS;
+        if tier.is_some() || sources.len() < self.limits.narrow_sources || whole.is_empty() {
+            return self.each(tier, sources, totals);
+        }
+        self.each_in(whole.start..=whole.end - 1, Some(Tier::Hour), sources, totals);
+        for edge in [*hours.start()..=whole.start - 1, whole.end..=*hours.end()] {
+            if !edge.is_empty() {
+                self.each_in(edge, tier, sources, totals);
+            }
+        }
+    }
+
+    fn each_in<S: Sink>(
+        &self,
+        hours: RangeInclusive<u64>,
+        tier: Option<Tier>,
+        sources: &[Slot],
+        sink: &mut S,
+    ) {
         let mut groups: BTreeMap<GroupId, Vec<(LineageId, u32)>> = BTreeMap::new();
         for (tag, &source) in sources.iter().enumerate() {
             if let Some(record) = self.cast.record(source) {
                 groups.entry(record.group).or_default().push((record.id, tag as u32));
             }
         }
-        let hours = self.span.hours();
         for (group, lineages) in groups {
             let wanted = Wanted { lineages: &lineages, maxima: S::MAXIMA };
             let mut visit = |hour: u64, part: Part<'_>| match part {
@@ -118,8 +169,7 @@ impl Reading<'_> {
                     self.history.rollups(group, what, hours.clone(), &wanted, &mut visit);
                 }
                 None => {
-                    let hours = hours.clone();
-                    visit_each(self.history, group, self.series, hours, &wanted, &mut visit);
+                    self.history.cells(group, self.series, hours.clone(), &wanted, &mut visit);
                 }
             }
         }
@@ -139,17 +189,7 @@ impl Reading<'_> {
             let sums = &columns.sums[at.clone()];
             let maxima = if S::MAXIMA { &columns.maxima[at.clone()] } else { sums };
             match columns.flags.get(at) {
-                None => {
-                    for ((&tag, &sum), &max) in tags.iter().zip(sums).zip(maxima) {
-                        if tag != NOBODY && sum > 0 {
-                            sink.take(
-                                tag as usize,
-                                place,
-                                Summary { sum, max, flags: Flags::NONE },
-                            );
-                        }
-                    }
-                }
+                None => sink.take_slots(tags, place, sums, maxima),
                 Some(flags) => {
                     for (((&tag, &sum), &max), &flags) in
                         tags.iter().zip(sums).zip(maxima).zip(flags)
@@ -169,6 +209,12 @@ impl Reading<'_> {
         // A span begins at a whole unit, and so does an hour.
         let before = self.span.from_ms.saturating_sub(hour * HOUR_MS) / self.span.unit.ms();
         let behind = (hour * HOUR_MS).saturating_sub(self.span.from_ms) / self.span.unit.ms();
+        let SeriesColumn { windows, values, flags, .. } = column;
+        let last = windows.last().map_or(0, |&last| behind as usize + usize::from(last));
+        if before == 0 && last < units && flags.is_empty() {
+            let cells = Plain { windows, values };
+            return sink.take_plain(source, behind as usize, per_column, &cells);
+        }
         for (index, value, flags) in column.cells() {
             let Some(index) = usize::from(index).checked_sub(before as usize) else { continue };
             let unit = behind as usize + index;

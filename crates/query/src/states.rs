@@ -92,6 +92,9 @@ impl<'a> States<'a> {
     ) {
         let lives = self.lives(sources);
         let expired = self.expired(sources);
+        if expired.is_empty() && self.set_whole(&lives, cells, marks).is_some() {
+            return;
+        }
         let mut next = vec![0; lives.len()];
         for (column, (cell, &mark)) in cells.iter_mut().zip(marks).enumerate() {
             let traffic = mark.traffic || cell.counted > 0 || cell.inherited > 0;
@@ -126,13 +129,29 @@ impl<'a> States<'a> {
                 None => CellState::Nonexistent,
                 Some(_) if is_gone && !traffic => CellState::Missing,
                 Some(_) if gone > 0 => CellState::Partial,
-                Some((CellState::Measured, _)) if mark.unread => CellState::Partial,
-                Some((CellState::Measured, _)) if !traffic => CellState::Idle,
-                Some((CellState::Missing, _)) if traffic => CellState::Partial,
-                Some((state, _)) => state,
+                Some((recorded, _)) => state(recorded, traffic, mark.unread),
             };
             add_flags(cell, seen.map_or(Flags::NONE, |(_, flags)| flags));
         }
+    }
+
+    /// [`States::set`] for the rule: lineages of one group that lived through the whole span. `None`, and
+    /// nothing done, where that is not so.
+    fn set_whole(&mut self, lives: &Lives, cells: &mut [MatrixCell], marks: &[Mark]) -> Option<()> {
+        let [(group, stretches)] = &lives[..] else { return None };
+        if stretches[..] != [0..self.span.units()] {
+            return None;
+        }
+        // Fills in what the group says of every column.
+        self.over(*group, 0, &(0..self.span.units_per_column()))?;
+        for ((cell, &mark), &(recorded, stretched)) in
+            cells.iter_mut().zip(marks).zip(self.columns.get(group)?)
+        {
+            let traffic = mark.traffic || cell.counted > 0 || cell.inherited > 0;
+            cell.state = state(recorded, traffic, mark.unread);
+            add_flags(cell, stretched);
+        }
+        Some(())
     }
 
     /// What of the sources' lives has expired while what tells who recorded it has not.
@@ -152,6 +171,16 @@ impl<'a> States<'a> {
             }))
         };
         sources.iter().filter_map(of_source).flatten().filter(|gone| !gone.0.is_empty()).collect()
+    }
+}
+
+/// What a cell is of which that was recorded.
+fn state(recorded: CellState, traffic: bool, unread: bool) -> CellState {
+    match recorded {
+        CellState::Measured if unread => CellState::Partial,
+        CellState::Measured if !traffic => CellState::Idle,
+        CellState::Missing if traffic => CellState::Partial,
+        recorded => recorded,
     }
 }
 

@@ -11,10 +11,10 @@ use std::ops::Range;
 
 use keyviz_codec::rollup::Summary;
 use keyviz_lineage::{Flags, GroupId};
-use keyviz_store::StoreError;
+use keyviz_store::{NOBODY, StoreError};
 
 use crate::cast::Cast;
-use crate::reading::{Place, Sink};
+use crate::reading::{Place, Plain, Sink};
 use crate::shown::{Shown, Take};
 use crate::span::Span;
 use crate::{ColumnTotals, MatrixCell};
@@ -55,6 +55,10 @@ impl Sink for SourceTotals {
     #[inline]
     fn take(&mut self, source: usize, _: Place, recorded: Summary) {
         self.0[source] += u128::from(recorded.sum);
+    }
+
+    fn take_plain(&mut self, source: usize, _: usize, _: usize, cells: &Plain<'_>) {
+        self.0[source] += cells.values.iter().map(|&value| u128::from(value)).sum::<u128>();
     }
 
     fn unread(&mut self, _: usize, _: Range<usize>, _: &StoreError) {}
@@ -106,11 +110,15 @@ pub(crate) struct Sums<'a> {
     shown: &'a Shown,
     /// For each source, the units in any part of which it was alive.
     alive: Vec<Range<usize>>,
+    /// By row and column.
+    pub(crate) cells: Vec<Vec<MatrixCell>>,
     /// Row by row, `columns` each.
-    pub(crate) cells: Vec<MatrixCell>,
     pub(crate) marks: Vec<Mark>,
+    /// While rows are in work, without what is `counted` in a lane.
     pub(crate) totals: Vec<ColumnTotals>,
-    /// Groups that recorded in a cell in which their lineage did not live, by its place in `cells`.
+    /// What the rows in work count, by column; `apart` = not in a lane.
+    counted: Vec<Counted>,
+    /// Groups that recorded in a cell in which their lineage did not live, by its place in `marks`.
     pub(crate) strays: BTreeMap<usize, BTreeSet<GroupId>>,
     pub(crate) warnings: BTreeSet<String>,
     peaks: Peaks,
@@ -124,6 +132,14 @@ pub(crate) struct Sums<'a> {
     units: usize,
     /// Sources that are in `totals` from rows before.
     summed: Vec<bool>,
+}
+
+/// What the rows in work count in one column.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    /// All of it that is not in a lane.
+    apart: u128,
+    all: u128,
 }
 
 /// Where the largest window of a cell comes from.
@@ -145,15 +161,16 @@ impl<'a> Sums<'a> {
         rows: usize,
         from_rollups: bool,
     ) -> Self {
-        let cells = rows * span.columns();
+        let columns = span.columns();
         Self {
             cast,
             span,
             shown,
             alive: shown.sources.iter().map(|source| cast.alive(source.slot, span)).collect(),
-            cells: vec![MatrixCell::default(); cells],
-            marks: vec![Mark::default(); cells],
-            totals: vec![ColumnTotals::default(); span.columns()],
+            cells: (0..rows).map(|_| vec![MatrixCell::default(); columns]).collect(),
+            marks: vec![Mark::default(); rows * columns],
+            totals: vec![ColumnTotals::default(); columns],
+            counted: Vec::new(),
             strays: BTreeMap::new(),
             warnings: BTreeSet::new(),
             peaks: match span.units_per_column() {
@@ -164,7 +181,7 @@ impl<'a> Sums<'a> {
             rows: 0..0,
             tags: Vec::new(),
             lanes: Vec::new(),
-            columns: span.columns(),
+            columns,
             units: span.units(),
             summed: vec![false; shown.sources.len()],
         }
@@ -181,6 +198,8 @@ impl<'a> Sums<'a> {
     /// Begins with some rows. Returns the sources to be read for them, as slots.
     pub(crate) fn begin(&mut self, rows: Range<u32>) -> Vec<u32> {
         let shown = self.shown;
+        self.counted.clear();
+        self.counted.resize(self.columns, Counted::default());
         let is_shown = |tag: &u32| {
             let takes = &shown.takes[shown.sources[*tag as usize].takes.clone()];
             takes.iter().any(|(row, _)| rows.contains(row))
@@ -210,21 +229,33 @@ impl<'a> Sums<'a> {
         for &tag in &self.tags {
             self.summed[tag as usize] = true;
         }
-        let columns = self.span.columns();
-        let cells = self.rows.start as usize * columns..self.rows.end as usize * columns;
-        match &self.peaks {
-            Peaks::Rollups => {}
-            Peaks::Cells => {
-                for cell in &mut self.cells[cells] {
-                    cell.max = cell.counted.saturating_add(cell.inherited);
+        let per_column = self.span.units_per_column();
+        let rows = &mut self.cells[self.rows.start as usize..self.rows.end as usize];
+        for (at, row) in rows.iter_mut().enumerate() {
+            match &self.peaks {
+                Peaks::Rollups => {}
+                Peaks::Cells => {
+                    for cell in row.iter_mut() {
+                        cell.max = cell.counted.saturating_add(cell.inherited);
+                    }
+                }
+                Peaks::Units(units) => {
+                    let windows = units[at * self.units..].chunks(per_column);
+                    for (cell, windows) in row.iter_mut().zip(windows) {
+                        cell.max = windows.iter().copied().max().unwrap_or(0);
+                    }
                 }
             }
-            Peaks::Units(units) => {
-                let windows = units.chunks(self.span.units_per_column());
-                for (cell, windows) in self.cells[cells].iter_mut().zip(windows) {
-                    cell.max = windows.iter().copied().max().unwrap_or(0);
-                }
+            for (counted, cell) in self.counted.iter_mut().zip(row) {
+                counted.all += u128::from(cell.counted);
             }
+        }
+        // What is counted in a lane is all that was recorded of its source.
+        for (total, counted) in self.totals.iter_mut().zip(&self.counted) {
+            let top = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
+            let in_lanes = top(counted.all.saturating_sub(counted.apart));
+            total.recorded = total.recorded.saturating_add(in_lanes);
+            total.counted = total.counted.saturating_add(top(counted.all));
         }
     }
 }
@@ -238,10 +269,7 @@ impl Sink for Sums<'_> {
         if row == NO_LANE {
             return self.take_apart(source, place, recorded);
         }
-        let total = &mut self.totals[place.column];
-        total.recorded = total.recorded.saturating_add(recorded.sum);
-        total.counted = total.counted.saturating_add(recorded.sum);
-        let cell = &mut self.cells[row as usize * self.columns + place.column];
+        let cell = &mut self.cells[row as usize][place.column];
         cell.counted = cell.counted.saturating_add(recorded.sum);
         cell.flags = cell.flags.or(recorded.flags);
         match &mut self.peaks {
@@ -251,6 +279,47 @@ impl Sink for Sums<'_> {
                 let row = (row - self.rows.start) as usize;
                 let held = &mut units[row * self.units + place.unit];
                 *held = held.saturating_add(recorded.sum);
+            }
+        }
+    }
+
+    /// Sources of one row lie side by side: they are added up before its cell is touched.
+    fn take_slots(&mut self, tags: &[u32], place: Place, sums: &[u64], maxima: &[u64]) {
+        let is_by_row = matches!(self.peaks, Peaks::Rollups);
+        let mut open = (NO_LANE, 0u64, 0u64);
+        for ((&tag, &sum), &max) in tags.iter().zip(sums).zip(maxima) {
+            if tag == NOBODY || sum == 0 {
+                continue;
+            }
+            let row = self.lanes[tag as usize];
+            if row == NO_LANE || !is_by_row {
+                self.take(tag as usize, place, Summary { sum, max, flags: Flags::NONE });
+            } else if row == open.0 {
+                open = (row, open.1.saturating_add(sum), open.2.max(max));
+            } else {
+                self.add_to_lane(std::mem::replace(&mut open, (row, sum, max)), place.column);
+            }
+        }
+        self.add_to_lane(open, place.column);
+    }
+
+    #[inline]
+    fn take_plain(&mut self, source: usize, first: usize, per_column: usize, cells: &Plain<'_>) {
+        let row = self.lanes[source];
+        let found = cells.windows.iter().zip(cells.values);
+        if row == NO_LANE || !matches!(self.peaks, Peaks::Cells) {
+            for (&window, &value) in found.filter(|(_, value)| **value > 0) {
+                let unit = first + usize::from(window);
+                let recorded = Summary { sum: value, max: value, flags: Flags::NONE };
+                self.take(source, Place { unit, column: unit / per_column }, recorded);
+            }
+            return;
+        }
+        // A unit is a column.
+        let row = &mut self.cells[row as usize][first..];
+        for (&window, &value) in found {
+            if let Some(cell) = row.get_mut(usize::from(window)) {
+                cell.counted = cell.counted.saturating_add(value);
             }
         }
     }
@@ -277,6 +346,15 @@ impl Sink for Sums<'_> {
 }
 
 impl Sums<'_> {
+    #[inline]
+    fn add_to_lane(&mut self, (row, sum, max): (u32, u64, u64), column: usize) {
+        if row != NO_LANE {
+            let cell = &mut self.cells[row as usize][column];
+            cell.counted = cell.counted.saturating_add(sum);
+            cell.max = cell.max.max(max);
+        }
+    }
+
     /// [`Sink::take`] of a source that several rows show, or not in full, or that did not live all the
     /// time.
     fn take_apart(&mut self, source: usize, place: Place, recorded: Summary) {
@@ -284,7 +362,7 @@ impl Sums<'_> {
         let source = &self.shown.sources[tag];
         let is_new = !self.summed[tag];
         let is_alive = self.alive[tag].contains(&place.unit);
-        let total = &mut self.totals[place.column];
+        let (total, counted) = (&mut self.totals[place.column], &mut self.counted[place.column]);
         if is_new {
             let elsewhere = source.elsewhere.as_ref().map_or(0, |share| share.of(recorded.sum));
             total.recorded = total.recorded.saturating_add(recorded.sum - elsewhere);
@@ -295,13 +373,13 @@ impl Sums<'_> {
                 continue;
             }
             let at = *row as usize * self.columns + place.column;
-            let cell = &mut self.cells[at];
+            let cell = &mut self.cells[*row as usize][place.column];
             self.marks[at].traffic |= recorded.sum > 0;
             cell.flags = cell.flags.or(recorded.flags);
             let (sum, max) = match take {
                 Take::Counted => {
                     cell.counted = cell.counted.saturating_add(recorded.sum);
-                    total.counted = total.counted.saturating_add(recorded.sum);
+                    counted.apart += u128::from(recorded.sum);
                     (recorded.sum, recorded.max)
                 }
                 Take::Inherited => {
@@ -314,7 +392,7 @@ impl Sums<'_> {
                     let sum = share.of(recorded.sum);
                     cell.flags = cell.flags.or(Flags::APPORTIONED);
                     cell.counted = cell.counted.saturating_add(sum);
-                    total.counted = total.counted.saturating_add(sum);
+                    counted.apart += u128::from(sum);
                     (sum, share.of(recorded.max))
                 }
             };

@@ -14,7 +14,9 @@
 //! group at most once, whatever the crash point, because the applied WAL sequence is in the same batch
 //! as the blocks (R3); a record leaves the WAL only when every group has applied it (R4); a view sees
 //! every acknowledged column exactly once (R5); two replicas that apply the same commands hold the
-//! same bytes (R7); a roll-up is stored with the merged block that it is computed from (R9); a lineage that something retained or acknowledged needs is not removed (R8).
+//! same bytes (R7); a roll-up is stored with the merged block that it is computed from (R9); what memory holds of stored blocks is read
+//! in their place only as of the same applied mark (R10); a lineage that something retained or
+//! acknowledged needs is not removed (R8).
 //! Must not: know the wire, or answer queries.
 //! Proof: `recorder_test.rs`, `race_test.rs` and `state_machine_test.rs`, and
 //! `tests/tests/kill_and_compare.rs` with real processes.
@@ -34,6 +36,7 @@ mod group_log;
 mod ingest;
 mod issuer;
 mod memory;
+mod memory_tier;
 mod moves;
 mod newest;
 mod numbers;
@@ -59,6 +62,7 @@ pub use gc::GcStatus;
 pub use group_log::{GroupLog, LocalGroupLog, Proposed};
 pub use ingest::Verdict;
 pub use memory::Delta;
+pub use memory_tier::MemoryTierStatus;
 pub use pins::{MAX_PINS, PinError, PinOrder, PinSummary};
 pub use recorder::{Progress, Recorder};
 pub use state_machine::StateMachine;

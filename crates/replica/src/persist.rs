@@ -1,17 +1,19 @@
 //! Merging what was recorded into what is stored: blocks, the roll-ups that summarise them, coverage
 //! and the bucket index, in one batch.
 //!
+//! Blocks go by hour and chunk of roll-ups, so that each roll-up is read and written once, and by lineage
+//! within it, so that RocksDB takes neighbours one after the other.
 //! Invariants: no stored block is overwritten by one that holds less (it is merged; one that fails its
 //! checksum is set aside under `damaged|`); a roll-up is computed anew from the merged block and stored
 //! with it, so that the two cannot disagree (R9).
 //! A pure function of the store, the graph and the delta (R7).
-//! Proof: `state_machine_test.rs`, `rollup_test.rs`.
+//! Proof: `state_machine_test.rs`, `rollup_test.rs`, `persist_test.rs`.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyviz_codec::rollup::{self, Chunk, Entry, SLOTS, Tier};
-use keyviz_codec::{HourBlocks, Key};
+use keyviz_codec::{BlockRoom, HourBlocks, Key};
 use keyviz_lineage::{GroupId, LineageGraph, LineageId, Series};
 use keyviz_store::{Batch, Numbers, StoreError, View};
 
@@ -43,21 +45,18 @@ pub(crate) fn merge_delta(
 ) -> Result<After, StoreError> {
     let lineages = delta.blocks.keys().map(|&(lineage, _)| lineage);
     let numbers = number(before.numbers, group, lineages, batch);
-    let mut stored = Stored::new();
-    let mut changed: BTreeMap<(u64, u32), Vec<Changed>> = BTreeMap::new();
-    for (&(lineage, hour), blocks) in &delta.blocks {
-        let newest = before.newest.of(view, group, lineage)?;
-        let held = Held { view, graph: before.graph, group, lineage, newest };
-        let newest = stored.entry(lineage).or_insert(newest.unwrap_or(hour));
-        *newest = (*newest).max(hour);
+    let news = delta.blocks.iter().filter_map(|(&(lineage, hour), blocks)| {
         // invariant: `number` gave every lineage of the delta a number
-        let Some(number) = numbers.get(lineage) else { continue };
-        let chunk = changed.entry((hour, number / SLOTS as u32)).or_default();
-        chunk.push(held.changed(number as usize % SLOTS, hour, blocks, batch)?);
+        Some(News { hour, number: numbers.get(lineage)?, lineage, blocks })
+    });
+    let mut news: Vec<News<'_>> = news.collect();
+    news.sort_unstable_by_key(|news| (news.hour, news.chunk(), news.lineage));
+    let (stored, room) = (Stored::default(), BlockRoom::default());
+    let mut merging = Merging { view, before, numbers: &numbers, group, batch, stored, room };
+    for news in news.chunk_by(|a, b| (a.hour, a.chunk()) == (b.hour, b.chunk())) {
+        merging.put_chunk(news)?;
     }
-    for ((hour, chunk), changed) in changed {
-        put_hour(view, &numbers, group, (hour, chunk), changed, batch)?;
-    }
+    let stored = merging.stored;
     for (&hour, coverage) in &delta.coverage {
         let key = Key::Coverage { hour };
         let stored = salvage(view, group, &key, view.coverage_of(group, hour), batch)?;
@@ -75,61 +74,15 @@ pub(crate) fn merge_delta(
     Ok(After { numbers, stored })
 }
 
-/// One lineage in the store.
-struct Held<'a> {
-    view: &'a View<'a>,
-    graph: &'a LineageGraph,
-    group: GroupId,
+/// What a delta has of one lineage-hour.
+struct News<'a> {
+    hour: u64,
+    number: u32,
     lineage: LineageId,
-    /// The newest hour that is stored of it.
-    newest: Option<u64>,
+    blocks: &'a HourBlocks,
 }
 
-impl Held<'_> {
-    /// What is stored of an hour, with `blocks`.
-    fn changed(
-        &self,
-        slot: usize,
-        hour: u64,
-        blocks: &HourBlocks,
-        batch: &mut Batch,
-    ) -> Result<Changed, StoreError> {
-        let (view, group, lineage) = (self.view, self.group, self.lineage);
-        let key = Key::Range { lineage, hour };
-        let is_new = self.newest.is_none_or(|newest| newest < hour);
-        let read = if is_new { Ok(None) } else { view.block(group, lineage, hour) };
-        let said = match &read {
-            Ok(Some(_)) => None,
-            Ok(None) => {
-                bounds::of_new_block(view, self.graph, group, (lineage, hour), self.newest)?
-            }
-            // What it said is lost with it.
-            Err(_) => self.graph.get(lineage).map(|record| record.range.clone()),
-        };
-        let was_lost = read.is_err() || view.is_set_aside(group, &key)?;
-        let stored = salvage(view, group, &key, read, batch)?;
-        let below = match (&stored, was_lost) {
-            (_, true) => Below::Lost,
-            (Some(_), false) => Below::Block,
-            (None, false) => Below::Nothing,
-        };
-        let mut merged = match stored {
-            Some(mut stored) => {
-                stored.merge(blocks);
-                stored
-            }
-            None => blocks.clone(),
-        };
-        if let Some(range) = said {
-            merged.set_bounds(range);
-        }
-        let told = if below == Below::Lost { blocks } else { &merged };
-        let entries = Tier::ALL.map(|tier| rollup::of(told, tier));
-        Ok(Changed { slot, key, entries, below, block: merged.encode() })
-    }
-}
-
-/// What a lineage-hour had in the store.
+/// What a lineage-hour has in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Below {
     Block,
@@ -138,55 +91,124 @@ enum Below {
     Lost,
 }
 
-/// A lineage-hour that has changed.
-struct Changed {
-    slot: usize,
-    key: Key,
-    /// Its new entries; of a lost block, what has come now.
-    entries: [[Entry; 4]; Tier::ALL.len()],
-    below: Below,
-    block: Vec<u8>,
+struct Merging<'a, 'b> {
+    view: &'a View<'a>,
+    before: &'a Before<'a>,
+    numbers: &'a Numbers,
+    group: GroupId,
+    batch: &'b mut Batch,
+    stored: Stored,
+    room: BlockRoom,
 }
 
-/// Puts the blocks of one hour and chunk, and their entries among those that are stored already, into
-/// the batch.
-///
-/// A roll-up can hold more than the block: it outlives it (`--rollup-retention`), and a damaged one.
-/// Then what is new is added, and nothing is overwritten by less; and where the block has expired, what
-/// comes late is not stored as if it were all of the hour.
-fn put_hour(
-    view: &View<'_>,
-    numbers: &Numbers,
-    group: GroupId,
-    (hour, chunk): (u64, u32),
-    changed: Vec<Changed>,
-    batch: &mut Batch,
-) -> Result<(), StoreError> {
-    let mut outlived = vec![false; changed.len()];
-    for (at_tier, tier) in Tier::ALL.into_iter().enumerate() {
-        for (at_series, series) in Series::ALL.into_iter().enumerate() {
-            let key = Key::Rollup { tier, series, hour, chunk };
-            let mut values = stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?;
-            for (changed, outlived) in changed.iter().zip(&mut outlived) {
-                let (entry, held) =
-                    (changed.entries[at_tier][at_series], values.get(changed.slot).copied());
-                // The hourly ones, which come first, are kept longest.
-                *outlived |= changed.below == Below::Nothing && held.is_some();
-                let entry = match (held, changed.below) {
-                    (None, _) if *outlived => continue,
-                    (Some(held), _) if *outlived => held.plus(entry),
-                    (Some(held), Below::Lost) => held.plus(entry),
-                    _ => entry,
-                };
-                values.set(changed.slot, Some(entry));
+impl Merging<'_, '_> {
+    /// Puts the blocks of one hour and chunk, and their entries among those that are stored already, into
+    /// the batch.
+    ///
+    /// A roll-up can hold more than the block: it outlives it (`--rollup-retention`), and a damaged one.
+    /// Then what is new is added, and nothing is overwritten by less; and where the block has expired,
+    /// what comes late is not stored as if it were all of the hour.
+    fn put_chunk(&mut self, news: &[News<'_>]) -> Result<(), StoreError> {
+        let Some((hour, chunk)) = news.first().map(|first| (first.hour, first.chunk())) else {
+            return Ok(());
+        };
+        let (view, numbers, group) = (self.view, self.numbers, self.group);
+        let mut rollups = Vec::with_capacity(Tier::ALL.len() * Series::ALL.len());
+        for (tier, series) in tiers_and_series() {
+            rollups.push(stored_rollups(view, numbers, group, (tier, series), (hour, chunk))?);
+        }
+        for news in news {
+            let newest = self.before.newest.of(view, group, (news.lineage, news.number))?;
+            let (merged, below) = self.merged(news, newest)?;
+            let told = if below == Below::Lost { news.blocks } else { &*merged };
+            let entries = rollup::of_all(told);
+            let slot = news.number as usize % SLOTS;
+            let outlived = below == Below::Nothing && rollups.iter().any(|held| held.has(slot));
+            for (values, &entry) in rollups.iter_mut().zip(entries.as_flattened()) {
+                let adds = outlived || below == Below::Lost;
+                match if adds { values.get(slot) } else { None } {
+                    Some(held) => values.set(slot, Some(held.plus(entry))),
+                    // A tier that did not outlive the block.
+                    None if outlived => {}
+                    None => values.set(slot, Some(entry)),
+                }
             }
-            batch.put(group, &key, values.encode());
+            let block = (!outlived).then(|| merged.encode_in(&mut self.room));
+            self.stored.put(news.number, newest, hour, block.as_deref());
+            if let Some(block) = block {
+                self.batch.put(group, &news.key(), block);
+            }
+            if let Cow::Owned(merged) = merged {
+                self.room.recycle(merged);
+            }
+        }
+        for ((tier, series), values) in tiers_and_series().zip(rollups) {
+            self.batch.put(group, &Key::Rollup { tier, series, hour, chunk }, values.encode());
+        }
+        Ok(())
+    }
+
+    /// What is stored of a lineage-hour, with what is new. `newest` is the newest hour that is stored of
+    /// the lineage.
+    fn merged<'n>(
+        &mut self,
+        news: &News<'n>,
+        newest: Option<u64>,
+    ) -> Result<(Cow<'n, HourBlocks>, Below), StoreError> {
+        let (view, graph, group) = (self.view, self.before.graph, self.group);
+        let (key, &News { lineage, hour, blocks, .. }) = (news.key(), news);
+        let read =
+            if newest.is_none_or(|newest| newest < hour) { Ok(None) } else { self.block(news) };
+        let said = match &read {
+            Ok(Some(_)) => None,
+            Ok(None) => bounds::of_new_block(view, graph, group, (lineage, hour), newest)?,
+            // What it said is lost with it.
+            Err(_) => graph.get(lineage).map(|record| record.range.clone()),
+        };
+        let was_lost = read.is_err() || view.is_set_aside(group, &key)?;
+        let stored = salvage(view, group, &key, read, self.batch)?;
+        let below = match (&stored, was_lost) {
+            (_, true) => Below::Lost,
+            (Some(_), false) => Below::Block,
+            (None, false) => Below::Nothing,
+        };
+        let mut merged = match stored {
+            Some(mut stored) => {
+                stored.merge(blocks);
+                Cow::Owned(stored)
+            }
+            None => Cow::Borrowed(blocks),
+        };
+        if let Some(range) = said {
+            merged.to_mut().set_bounds(range);
+        }
+        Ok((merged, below))
+    }
+
+    /// A stored block, from memory where it is held.
+    fn block(&mut self, news: &News<'_>) -> Result<Option<HourBlocks>, StoreError> {
+        let held = self.before.newest.block(self.group, news.number, news.hour);
+        match held.map(|held| HourBlocks::decode_in(held, &mut self.room)) {
+            Some(Ok(block)) => Ok(Some(block)),
+            _ => self.view.block(self.group, news.lineage, news.hour),
         }
     }
-    for (changed, _) in changed.into_iter().zip(outlived).filter(|(_, outlived)| !outlived) {
-        batch.put(group, &changed.key, changed.block);
+}
+
+impl News<'_> {
+    /// Which roll-ups it goes into.
+    fn chunk(&self) -> u32 {
+        self.number / SLOTS as u32
     }
-    Ok(())
+
+    fn key(&self) -> Key {
+        Key::Range { lineage: self.lineage, hour: self.hour }
+    }
+}
+
+/// As [`rollup::of_all`] has them.
+fn tiers_and_series() -> impl Iterator<Item = (Tier, Series)> {
+    Tier::ALL.into_iter().flat_map(|tier| Series::ALL.map(|series| (tier, series)))
 }
 
 /// The roll-ups of one hour and chunk, as they are stored. Damaged ones are computed anew from the
@@ -240,3 +262,7 @@ fn salvage<T>(
         other => other,
     }
 }
+
+#[cfg(test)]
+#[path = "persist_test.rs"]
+mod persist_test;

@@ -20,6 +20,7 @@ use crate::gc::Gc;
 use crate::group_log::{GroupLog, LocalGroupLog};
 use crate::ingest::{Job, Verdict};
 use crate::memory::Memory;
+use crate::memory_tier::{self, MemoryTierStatus};
 use crate::recovery::MakeLog;
 use crate::state_machine::StateMachine;
 use crate::view::RecorderView;
@@ -129,7 +130,14 @@ impl Shared {
 pub struct Recorder {
     pub(crate) shared: Arc<Shared>,
     pub(crate) jobs: Sender<Job>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    ingest: JoinHandle<()>,
+    checkpoint: JoinHandle<()>,
+    /// Nobody needs it.
+    filler: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -191,8 +199,13 @@ impl Recorder {
             let (shared, jobs) = (Arc::clone(&shared), jobs.clone());
             spawn("keyviz-persist", Box::new(move || checkpoint::run(&shared, &jobs)))?
         };
+        let filler = {
+            let shared = Arc::clone(&shared);
+            spawn("keyviz-fill", Box::new(move || memory_tier::fill::run(&shared)))?
+        };
         progress.ready.store(true, Ordering::Release);
-        Ok(Self { shared, jobs, threads: Mutex::new(vec![checkpoint, ingest]) })
+        let threads = Mutex::new(Some(Threads { ingest, checkpoint, filler }));
+        Ok(Self { shared, jobs, threads })
     }
 
     /// Queues one entry of a source, or why what came under its sequence cannot be one (it is then
@@ -259,7 +272,8 @@ impl Recorder {
     /// Whether both threads are at work. Once they are not, nothing is taken any more.
     pub fn is_running(&self) -> bool {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        !threads.is_empty() && threads.iter().all(|thread| !thread.is_finished())
+        let works = |thread: &JoinHandle<()>| !thread.is_finished();
+        threads.as_ref().is_some_and(|all| works(&all.ingest) && works(&all.checkpoint))
     }
 
     /// The groups that this node has heard of.
@@ -305,6 +319,11 @@ impl Recorder {
         self.shared.store.damage_count()
     }
 
+    /// How much of the newest hours is held in memory.
+    pub fn memory_tier(&self) -> MemoryTierStatus {
+        self.shared.machine.memory_tier().status()
+    }
+
     /// Has every group's window persisted soon, without waiting for its turn.
     pub fn persist_soon(&self) {
         self.shared.wake_checkpoint();
@@ -312,21 +331,17 @@ impl Recorder {
 
     /// Persists the last window and stops. Entries that come after this are answered `Unavailable`.
     pub fn stop(&self) {
-        let threads =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        if threads.is_empty() {
-            return;
-        }
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Threads { ingest, checkpoint, filler }) = threads else { return };
         // The ingest thread works off its queue and takes nothing more; the checkpoint thread persists
         // once more and ends; then the ingest thread releases the WAL.
         self.ask(|reply| Job::Close { reply });
         self.shared.checkpoint.state.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
         self.shared.checkpoint.changed.notify_all();
-        let mut threads = threads.into_iter();
-        let checkpoint = threads.next().map(JoinHandle::join);
+        let checkpoint = checkpoint.join();
         self.ask(|reply| Job::Stop { reply });
-        let ingest = threads.next().map(JoinHandle::join);
-        if matches!(checkpoint, Some(Err(_))) || matches!(ingest, Some(Err(_))) {
+        let (ingest, filler) = (ingest.join(), filler.join());
+        if checkpoint.is_err() || ingest.is_err() || filler.is_err() {
             tracing::error!("a recorder thread had panicked; what was acknowledged is in the WAL");
         }
     }

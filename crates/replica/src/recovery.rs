@@ -61,7 +61,8 @@ pub(crate) fn recover(
     Counters::set(&counters.damaged_pins, damaged_pins.len() as u64);
     let newest_ms = boots.values().map(|mark| mark.last_window_end_ms).max();
     let gc = Gc::start(&store, clock.as_ref(), newest_ms)?;
-    let machine = Arc::new(StateMachine::new(Arc::clone(&store), graph));
+    let machine = StateMachine::new(Arc::clone(&store), graph);
+    let machine = Arc::new(machine.with_memory_tier(config.memory_max_bytes));
     machine.note_recorded(&[], 0, newest_ms.unwrap_or(0));
     let log = make_log(Arc::clone(&machine));
 

@@ -168,7 +168,7 @@ fn agree(view: &View<'_>, damaged: &BTreeSet<Key>) {
                 let key = Key::Rollup { tier, series, hour, chunk: number / SLOTS as u32 };
                 if !damaged.contains(&key) {
                     let chunk = view.rollup(GROUP, &key).unwrap().unwrap();
-                    assert_eq!(chunk.get(number as usize % SLOTS), Some(&entry), "{key}");
+                    assert_eq!(chunk.get(number as usize % SLOTS), Some(entry), "{key}");
                 }
             }
         }

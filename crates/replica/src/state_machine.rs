@@ -27,6 +27,7 @@ use keyviz_lineage::{
 use keyviz_store::{Batch, Numbers, Store, StoreError, View};
 
 use crate::command::{Command, Outcome, ProposeError, Sweep};
+use crate::memory_tier::MemoryTier;
 use crate::newest::NewestHours;
 use crate::numbers::Registry;
 use crate::persist::{After, Before, merge_delta};
@@ -41,6 +42,8 @@ pub struct StateMachine {
     applying: Mutex<NewestHours>,
     /// Which number each lineage has in the roll-ups.
     numbers: Mutex<Registry>,
+    /// What is held of the newest blocks.
+    memory_tier: MemoryTier,
     /// The end of the latest window that was recorded: where a lineage that closes late may reach.
     recorded_until_ms: AtomicU64,
 }
@@ -53,11 +56,22 @@ enum GraphChange {
 }
 
 impl StateMachine {
-    /// A machine over a store whose lineage records are `graph`.
+    /// A machine over a store whose lineage records are `graph`, without a memory tier.
     pub fn new(store: Arc<Store>, graph: LineageGraph) -> Self {
         let (graph, applying) = (RwLock::new(Arc::new(graph)), Mutex::default());
-        let (numbers, recorded_until_ms) = (Mutex::default(), AtomicU64::new(0));
-        Self { store, graph, applying, numbers, recorded_until_ms }
+        let (numbers, memory_tier) = (Mutex::default(), MemoryTier::default());
+        Self { store, graph, applying, numbers, memory_tier, recorded_until_ms: AtomicU64::new(0) }
+    }
+
+    /// With a memory tier of at most so many bytes.
+    pub(crate) fn with_memory_tier(mut self, max_bytes: u64) -> Self {
+        self.memory_tier = MemoryTier::new(max_bytes);
+        self
+    }
+
+    /// What is held of the newest blocks.
+    pub(crate) fn memory_tier(&self) -> &MemoryTier {
+        &self.memory_tier
     }
 
     /// The numbers of a group's lineages: at least those that `view` sees.
@@ -176,11 +190,14 @@ impl StateMachine {
             // does not know say nothing to them.
             let install = |after: &After| self.install_numbers(group, &after.numbers);
             let before = after.as_ref().map(install);
+            let prepare = |after: &After| self.memory_tier.prepare(group, &batch, &after.numbers);
+            let prepared = after.as_ref().map(prepare).unwrap_or_default();
             if let Err(error) = self.store.commit(&batch) {
                 // They are given anew, and then stored.
                 before.flatten().inspect(|numbers| drop(self.install_numbers(group, numbers)));
                 return Err(error.into());
             }
+            self.memory_tier.committed(group, applied, prepared);
             if let Some(pins) = pins {
                 self.store.retention().set_pins(pins);
             }

@@ -14,9 +14,10 @@ use keyviz_codec::marks::Member;
 use keyviz_codec::rollup::Tier;
 use keyviz_codec::{BucketIndex, Coverage, HourBlocks, SeriesColumn};
 use keyviz_lineage::{GroupId, LineageGraph, LineageId, Series, Step};
-use keyviz_store::{History, NOBODY, Part, StoreError, View, Wanted, visit_each, visit_series};
+use keyviz_store::{History, NOBODY, Numbers, Part, StoreError, View, Wanted, visit_series};
 
 use crate::memory::{Delta, GroupSnapshot};
+use crate::memory_tier::{self, Shelves};
 use crate::recorder::Shared;
 use crate::state_machine::StateMachine;
 
@@ -27,6 +28,8 @@ pub struct RecorderView<'a> {
     graph: Arc<LineageGraph>,
     machine: &'a StateMachine,
     groups: BTreeMap<GroupId, GroupSnapshot>,
+    /// R10: as of the snapshot.
+    shelves: BTreeMap<GroupId, Arc<Shelves>>,
     default_step: Step,
 }
 
@@ -36,13 +39,31 @@ impl<'a> RecorderView<'a> {
         // Newer than the memory: every lineage that a delta names is in it.
         let graph = shared.machine.graph();
         let store = shared.store.view(shared.clock.unix_ms());
-        let mut groups = memory;
-        for (&group, snapshot) in &mut groups {
-            let applied = store.applied(group)?.wal_sequence;
-            snapshot.deltas.retain(|delta| delta.last_wal > applied);
-        }
         let (machine, default_step) = (&*shared.machine, shared.config.default_step);
-        Ok(Self { store, graph, machine, groups, default_step })
+        let (mut groups, mut shelves) = (memory, BTreeMap::new());
+        for (&group, snapshot) in &mut groups {
+            let applied = store.applied(group)?;
+            snapshot.deltas.retain(|delta| delta.last_wal > applied.wal_sequence);
+            shelves.extend(machine.memory_tier().at(group, applied).map(|held| (group, held)));
+        }
+        Ok(Self { store, graph, machine, groups, shelves, default_step })
+    }
+
+    /// What the memory tier holds of a group in place of the snapshot, if it says all.
+    pub(crate) fn shelves(&self, group: GroupId) -> Option<&Arc<Shelves>> {
+        // What was set aside is missing here, and only the store says so.
+        self.shelves.get(&group).filter(|_| !self.store.has_set_aside(group))
+    }
+
+    /// The numbers of a group's lineages.
+    pub(crate) fn numbers(&self, group: GroupId) -> Result<Arc<Numbers>, StoreError> {
+        self.machine.numbers(&self.store, group)
+    }
+
+    /// The deltas that hold cells of a group in an hour.
+    pub(crate) fn deltas_of(&self, group: GroupId, hour: u64) -> Vec<&Delta> {
+        let deltas = self.deltas(group).iter().map(Arc::as_ref);
+        deltas.filter(|delta| delta.coverage.contains_key(&hour)).collect()
     }
 
     /// The graph that goes with this view.
@@ -192,6 +213,17 @@ impl History for RecorderView<'_> {
         }
     }
 
+    fn cells(
+        &self,
+        group: GroupId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        memory_tier::read::cells(self, group, series, hours, wanted, visit);
+    }
+
     /// In the hours that the deltas know of, whoever has cells in them is told from the merged blocks.
     fn rollups(
         &self,
@@ -201,7 +233,7 @@ impl History for RecorderView<'_> {
         wanted: &Wanted<'_>,
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
-        let numbers = match self.machine.numbers(&self.store, group) {
+        let numbers = match self.numbers(group) {
             Ok(numbers) => numbers,
             Err(error) => return visit(*hours.start(), Part::Unread { tag: NOBODY, error }),
         };
@@ -226,7 +258,7 @@ impl History for RecorderView<'_> {
         }
         for (hour, here) in open {
             let wanted = Wanted { lineages: &here, ..*wanted };
-            visit_each(self, group, series, hour..=hour, &wanted, visit);
+            self.cells(group, series, hour..=hour, &wanted, visit);
         }
     }
 

@@ -41,6 +41,9 @@ pub(crate) struct ServeArgs {
     /// The most bytes that pins keep beyond the retention
     #[arg(long, env = "KEYVIZ_PIN_MAX_BYTES", default_value = "1GiB")]
     pin_max_bytes: String,
+    /// The most bytes of the newest 24 h that are held in memory, compressed; 0 = none
+    #[arg(long, env = "KEYVIZ_MEMORY_MAX_BYTES", default_value = "128MiB")]
+    memory_max_bytes: String,
     /// Cap of the write-ahead log: at least 8MiB
     #[arg(long, env = "KEYVIZ_WAL_MAX_BYTES", default_value = "64MiB")]
     wal_max_bytes: String,
@@ -98,6 +101,7 @@ struct ConfigFile {
     retention: Option<String>,
     rollup_retention: Option<String>,
     pin_max_bytes: Option<String>,
+    memory_max_bytes: Option<String>,
     wal_max_bytes: Option<String>,
     wal_sync: Option<WalSync>,
     max_message_bytes: Option<String>,
@@ -117,6 +121,7 @@ pub(crate) struct ServeConfig {
     pub(crate) retention: Duration,
     pub(crate) rollup_retention: Duration,
     pub(crate) pin_max_bytes: u64,
+    pub(crate) memory_max_bytes: u64,
     pub(crate) wal_max_bytes: u64,
     pub(crate) wal_sync: WalSync,
     pub(crate) max_message_bytes: usize,
@@ -155,6 +160,12 @@ impl ServeArgs {
             Clone::clone,
         );
         origins.settle("pin_max_bytes", &mut self.pin_max_bytes, file.pin_max_bytes, Clone::clone);
+        origins.settle(
+            "memory_max_bytes",
+            &mut self.memory_max_bytes,
+            file.memory_max_bytes,
+            Clone::clone,
+        );
         origins.settle("wal_max_bytes", &mut self.wal_max_bytes, file.wal_max_bytes, Clone::clone);
         origins.settle("wal_sync", &mut self.wal_sync, file.wal_sync, value_name);
         origins.settle(
@@ -187,6 +198,7 @@ impl ServeArgs {
             retention: duration("retention", &self.retention)?,
             rollup_retention: duration("rollup-retention", &self.rollup_retention)?,
             pin_max_bytes: bytes("pin-max-bytes", &self.pin_max_bytes)?,
+            memory_max_bytes: bytes("memory-max-bytes", &self.memory_max_bytes)?,
             wal_max_bytes: bytes("wal-max-bytes", &self.wal_max_bytes)?,
             max_message_bytes: bytes("max-message-bytes", &self.max_message_bytes)? as usize,
             wal_sync: self.wal_sync,

@@ -122,6 +122,7 @@ fn recorder_config(config: &ServeConfig) -> RecorderConfig {
         retention_ms: u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX),
         rollup_retention_ms: u64::try_from(config.rollup_retention.as_millis()).unwrap_or(u64::MAX),
         pin_max_bytes: config.pin_max_bytes,
+        memory_max_bytes: config.memory_max_bytes,
         persist_interval_ms: config.persist_interval.as_millis() as u64,
         wal_max_bytes: config.wal_max_bytes,
         default_step: config.step,

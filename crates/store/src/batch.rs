@@ -5,7 +5,7 @@
 
 use keyviz_codec::Key;
 use keyviz_codec::marks::Mark;
-use keyviz_lineage::GroupId;
+use keyviz_lineage::{GroupId, LineageId};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use crate::{Store, StoreError};
@@ -30,6 +30,14 @@ impl Batch {
     /// Removes a key.
     pub fn delete(&mut self, group: GroupId, key: &Key) {
         self.operations.push((key.encode(group), None));
+    }
+
+    /// The blocks that it stores: lineage, hour, value. (A block is never removed by a batch.)
+    pub fn blocks(&self) -> impl Iterator<Item = (LineageId, u64, &[u8])> {
+        self.operations.iter().filter_map(|(key, value)| match Key::parse(key)?.1 {
+            Key::Range { lineage, hour } => Some((lineage, hour, value.as_deref()?)),
+            _ => None,
+        })
     }
 
     /// Whether nothing is in it.

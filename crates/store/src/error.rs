@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use keyviz_codec::CodecError;
+use keyviz_codec::{CodecError, Key};
 use keyviz_lineage::GroupId;
 use thiserror::Error;
 
@@ -108,6 +108,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A value that does not decode.
+    pub fn damaged(group: GroupId, key: &Key, source: CodecError) -> Self {
+        Self::Damaged { group, key: key.to_string(), source }
+    }
+
     /// Whether something stored is damaged: it fails a checksum, RocksDB's or ours. What a newer
     /// keyviz wrote is not.
     pub fn is_damage(&self) -> bool {

@@ -39,6 +39,11 @@ impl Numbers {
         self.by_id.get(&lineage).copied()
     }
 
+    /// The lineage that has a number, if that is known.
+    pub fn id(&self, number: u32) -> Option<LineageId> {
+        self.ids.get(number as usize).copied().filter(|id| !id.is_nil())
+    }
+
     /// Gives the next number.
     pub fn push(&mut self, lineage: LineageId) {
         self.by_id.insert(lineage, self.ids.len() as u32);

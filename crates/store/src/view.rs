@@ -10,11 +10,11 @@ use std::sync::Arc;
 use keyviz_codec::marks::{Applied, BootMark, LeaderEvent, Mark, Member};
 use keyviz_codec::rollup::{Chunk, Tier};
 use keyviz_codec::{
-    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesColumn, SeriesReader, key_layout,
-    lineage_record,
+    BucketIndex, CodecError, Coverage, HourBlocks, Key, SeriesCells, SeriesColumn, SeriesReader,
+    key_layout, lineage_record,
 };
 use keyviz_lineage::{
-    Flags, GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step, unix_hour,
+    GroupId, HOUR_MS, Hlc, LineageId, LineageRecord, Series, SourceId, Step, unix_hour,
 };
 use rocksdb::{ReadOptions, Snapshot};
 
@@ -22,6 +22,7 @@ use crate::pins::{self, Pins};
 use crate::retention::Cutoffs;
 use crate::{Store, StoreError};
 
+mod bulk;
 mod kept;
 mod read;
 mod scan;
@@ -79,6 +80,17 @@ pub trait History {
     ) {
         visit_series(self.blocks(group, lineage, hours), series, visit);
     }
+    /// The finest cells of one series of many lineages: [`History::series`] of each, in any order.
+    fn cells(
+        &self,
+        group: GroupId,
+        series: Series,
+        hours: RangeInclusive<u64>,
+        wanted: &Wanted<'_>,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        visit_each(self, group, series, hours, wanted, visit);
+    }
     /// The roll-ups of one series of many lineages, for the hours of which the tier is retained. What
     /// has no roll-up (yet), or an uneven one, comes as [`Part::Cells`]: its finest cells.
     fn rollups(
@@ -129,21 +141,15 @@ pub fn visit_series(
     series: Series,
     visit: &mut dyn FnMut(u64, Result<SeriesColumn<'_>, StoreError>),
 ) {
+    let mut cells = SeriesCells::default();
     for (hour, blocks) in hours {
-        let blocks = match blocks {
-            Ok(blocks) => blocks,
-            Err(error) => {
-                visit(hour, Err(error));
-                continue;
+        match blocks {
+            Ok(blocks) => {
+                for block in blocks.blocks() {
+                    visit(hour, Ok(cells.of(block, series)));
+                }
             }
-        };
-        for block in blocks.blocks() {
-            let (cells, step) = (block.cells(), block.step());
-            let windows: Vec<u16> = cells.keys().copied().collect();
-            let values: Vec<u64> = cells.values().map(|cell| cell.counts.get(series)).collect();
-            let flags: Vec<Flags> = cells.values().map(|cell| cell.flags).collect();
-            let column = SeriesColumn { step, windows: &windows, values: &values, flags: &flags };
-            visit(hour, Ok(column));
+            Err(error) => visit(hour, Err(error)),
         }
     }
 }
@@ -451,13 +457,9 @@ impl History for View<'_> {
     }
 }
 
-fn damaged(group: GroupId, key: &Key, source: CodecError) -> StoreError {
-    StoreError::Damaged { group, key: key.to_string(), source }
-}
-
 pub(crate) fn damaged_physical(physical: &[u8], source: CodecError) -> StoreError {
     match Key::parse(physical) {
-        Some((group, key)) => damaged(group, &key, source),
+        Some((group, key)) => StoreError::damaged(group, &key, source),
         None => StoreError::Damaged { group: 0, key: physical.escape_ascii().to_string(), source },
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Encoder {
     residuals: [Vec<u64>; 2],
     taken: Vec<u16>,
     room: Room,
+    windows: Writer,
+    bits: BitWriter,
 }
 
 impl Encoder {
@@ -56,35 +58,40 @@ impl Encoder {
         fold: Fold,
         out: &mut Writer,
     ) {
-        for (series, values) in Series::ALL.into_iter().zip(&mut self.values) {
+        for values in &mut self.values {
             values.clear();
-            values.extend(cells.iter().map(|entry| entry.counts.get(series)));
+            values.resize(cells.len(), 0);
+        }
+        let [reads, writes, read_bytes, write_bytes] = &mut self.values;
+        let counts = reads.iter_mut().zip(writes).zip(read_bytes.iter_mut().zip(write_bytes));
+        for (((reads, writes), sizes), CellEntry { counts, .. }) in counts.zip(cells) {
+            (*reads, *writes) = (counts.reads, counts.writes);
+            (*sizes.0, *sizes.1) = (counts.read_bytes, counts.write_bytes);
         }
         self.taken.clear();
         self.taken.extend(cells.iter().map(|entry| entry.index));
-        let mut windows = Writer::default();
-        let mut shape = presence::write(&self.taken, places, &mut windows);
+        self.windows.bytes.clear();
+        let mut shape = presence::write(&self.taken, places, &mut self.windows);
         shape |= self.truths();
         if cells.iter().any(|entry| !entry.flags.is_none()) {
             shape |= FLAGGED;
-            presence::write_flags(cells.iter().map(|entry| entry.flags), &mut windows);
+            presence::write_flags(cells.iter().map(|entry| entry.flags), &mut self.windows);
         }
         out.raw(&[shape]);
-        out.raw(&windows.bytes);
-        let mut bits = BitWriter::with_room(cells.len() * 8);
+        out.raw(&self.windows.bytes);
         for values in &self.values[..2] {
             let plan = column::plan(values, Kind::Plain, fold, &mut self.room);
             plan.write_head(values, out);
-            plan.write_bits(values, &mut bits);
+            plan.write_bits(values, &mut self.bits);
         }
         for side in 0..2 {
             let (mean, plan) = self.plan_bytes(side, fold);
             let numbers = if mean == 0 { &self.values[2 + side] } else { &self.residuals[side] };
             out.uint(mean);
             plan.write_head(numbers, out);
-            plan.write_bits(numbers, &mut bits);
+            plan.write_bits(numbers, &mut self.bits);
         }
-        out.raw(&bits.finish());
+        self.bits.finish_into(&mut out.bytes);
     }
 
     /// C1.
@@ -283,15 +290,19 @@ fn add_means(counts: &[u64], mean: u64, sizes: &mut Vec<u64>) {
     }
 }
 
-/// The cells that these columns make.
-pub(super) fn entries(windows: &[u16], flags: &[Flags], values: &Values) -> Vec<CellEntry> {
+/// Makes `cells` those of these columns.
+pub(super) fn entries(
+    windows: &[u16],
+    flags: &[Flags],
+    values: &Values,
+    cells: &mut Vec<CellEntry>,
+) {
     let [reads, writes, read_bytes, write_bytes] = &values.by_series;
     let columns = reads.iter().zip(writes).zip(read_bytes.iter().zip(write_bytes));
-    let cells = windows.iter().zip(columns).map(|(&index, ((&reads, &writes), sizes))| {
+    cells.clear();
+    cells.extend(windows.iter().zip(columns).map(|(&index, ((&reads, &writes), sizes))| {
         let counts = Counts { reads, writes, read_bytes: *sizes.0, write_bytes: *sizes.1 };
         CellEntry { index, counts, flags: Flags::NONE }
-    });
-    let mut cells: Vec<CellEntry> = cells.collect();
+    }));
     cells.iter_mut().zip(flags).for_each(|(entry, &flags)| entry.flags = flags);
-    cells
 }

@@ -75,8 +75,9 @@ fn decode_block(input: &mut Reader<'_>, with_groups: bool) -> Result<Block, Code
         let group = if with_groups { input.uint()? } else { 0 };
         let who = Contributor { node, group, term: input.uint()? };
         let cells = decode_cells(input, step)?;
-        if block.contributors.insert(who, cells).is_some() {
-            return Err(input.invalid("a contributor given twice"));
+        match block.place_of(&who) {
+            Ok(_) => return Err(input.invalid("a contributor given twice")),
+            Err(at) => block.contributors.insert(at, (who, cells)),
         }
     }
     Ok(block)

@@ -14,8 +14,8 @@ use keyviz_lineage::{Flags, GroupId, Series, Step};
 
 use super::cells::Values;
 use super::value::{self, Open};
-use super::{HourBlocks, old, open};
-use crate::cell::add;
+use super::{Block, HourBlocks, old, open};
+use crate::cell::{add, merge};
 use crate::{Cell, CodecError};
 
 /// One step's cells of one series.
@@ -37,6 +37,38 @@ impl SeriesColumn<'_> {
         let flags = self.flags.iter().copied().chain(std::iter::repeat(Flags::NONE));
         let cells = self.windows.iter().zip(self.values).zip(flags);
         cells.map(|((&window, &value), flags)| (window, value, flags))
+    }
+}
+
+/// Room for one step's cells of one series.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesCells {
+    windows: Vec<u16>,
+    values: Vec<u64>,
+    flags: Vec<Flags>,
+}
+
+impl SeriesCells {
+    /// One series of a block: what [`SeriesReader`] reads of it once it is stored.
+    pub fn of<'a>(&'a mut self, block: &Block, series: Series) -> SeriesColumn<'a> {
+        self.windows.clear();
+        self.values.clear();
+        self.flags.clear();
+        let mut take = |window: u16, cell: Cell| {
+            self.windows.push(window);
+            self.values.push(cell.counts.get(series));
+            self.flags.push(cell.flags);
+        };
+        let mut contributors = block.contributors();
+        match (contributors.next(), contributors.next()) {
+            // The rule, and no map is needed for it.
+            (Some((who, cells)), None) => {
+                cells.iter().for_each(|entry| take(entry.index, merge(&[(who, entry)])));
+            }
+            _ => block.cells().into_iter().for_each(|(window, cell)| take(window, cell)),
+        }
+        let Self { windows, values, flags } = self;
+        SeriesColumn { step: block.step(), windows, values, flags }
     }
 }
 
@@ -76,7 +108,7 @@ impl SeriesReader {
         &'a mut self,
         value: &[u8],
         series: Series,
-    ) -> Result<impl ExactSizeIterator<Item = SeriesColumn<'a>> + use<'a>, CodecError> {
+    ) -> Result<impl ExactSizeIterator<Item = SeriesColumn<'a>> + Clone + use<'a>, CodecError> {
         self.spans.clear();
         self.windows.clear();
         self.values.clear();

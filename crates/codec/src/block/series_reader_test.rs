@@ -24,6 +24,11 @@ fn check(hour: &HourBlocks) {
         let expected: Found =
             hour.blocks().iter().map(|block| (block.step(), cells(block))).collect();
         assert_eq!(read(&mut reader, &value, series), expected);
+        for (block, expected) in hour.blocks().iter().zip(expected) {
+            let mut room = SeriesCells::default();
+            let column = room.of(block, series);
+            assert_eq!((column.step, column.cells().collect()), expected);
+        }
     }
 }
 

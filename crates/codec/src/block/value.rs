@@ -7,12 +7,13 @@
 //! Must not: know keys, or why there are bounds.
 //! Proof: `block_test.rs`.
 
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use keyviz_lineage::{Flags, HOUR_MS, KeyRange, Step};
 
 use super::cells::{self, Cells, Encoder, Values};
-use super::{Block, Contributor, HourBlocks, WITH_BOUNDS, WITH_GROUPS};
+use super::{Block, CellEntry, Contributor, HourBlocks, WITH_BOUNDS, WITH_GROUPS};
 use crate::column::Fold;
 use crate::varint::{Reader, Writer};
 use crate::{CodecError, envelope};
@@ -20,33 +21,70 @@ use crate::{CodecError, envelope};
 pub(super) const VERSION: u8 = 3;
 /// One step of one contributor.
 const ONE: u8 = 4;
+/// Of so many contributors the memory is kept for the next block.
+const MOST_SPARE: usize = 16;
 /// V3: that many cells whatever the bytes.
 const FOLDED_CELLS: usize = 4_096;
 /// V3.
 const CELLS_A_BYTE: usize = 4;
 
-pub(super) fn encode(hour: &HourBlocks) -> Vec<u8> {
-    let contributors = hour.blocks.iter().flat_map(|block| block.contributors.values());
-    let cells: usize = contributors.map(Vec::len).sum();
-    let mut payload = encode_folded(hour, Fold::Yes);
-    if cells > most_cells(&payload) {
-        payload = encode_folded(hour, Fold::No);
+/// Room to encode in and to decode in, for one block after the other.
+#[derive(Debug, Default)]
+pub struct BlockRoom {
+    out: Writer,
+    encoder: Encoder,
+    windows: Vec<u16>,
+    flags: Vec<Flags>,
+    values: Values,
+    /// The last node that was read.
+    node: Option<Arc<str>>,
+    /// Cells of blocks that nobody needs any more.
+    spare: Vec<Vec<CellEntry>>,
+}
+
+impl BlockRoom {
+    /// Takes a block that nobody needs any more: the next one is decoded into its memory.
+    pub fn recycle(&mut self, hour: HourBlocks) {
+        let contributors = hour.blocks.into_iter().flat_map(|block| block.contributors);
+        let free = MOST_SPARE - self.spare.len();
+        self.spare.extend(contributors.map(|(_, cells)| cells).take(free));
     }
-    envelope::seal(VERSION, &payload)
+
+    fn node(&mut self, name: &[u8]) -> Result<Arc<str>, Utf8Error> {
+        match &self.node {
+            Some(node) if node.as_bytes() == name => Ok(Arc::clone(node)),
+            _ => {
+                let node: Arc<str> = std::str::from_utf8(name)?.into();
+                self.node = Some(Arc::clone(&node));
+                Ok(node)
+            }
+        }
+    }
+}
+
+pub(super) fn encode(hour: &HourBlocks, room: &mut BlockRoom) -> Vec<u8> {
+    let contributors = hour.blocks.iter().flat_map(|block| &block.contributors);
+    let cells: usize = contributors.map(|(_, cells)| cells.len()).sum();
+    encode_folded(hour, Fold::Yes, room);
+    if cells > most_cells(&room.out.bytes) {
+        encode_folded(hour, Fold::No, room);
+    }
+    envelope::seal(VERSION, &room.out.bytes)
 }
 
 fn most_cells(payload: &[u8]) -> usize {
     FOLDED_CELLS + CELLS_A_BYTE * payload.len()
 }
 
-fn encode_folded(hour: &HourBlocks, fold: Fold) -> Vec<u8> {
+fn encode_folded(hour: &HourBlocks, fold: Fold, room: &mut BlockRoom) {
     let with_groups = hour.blocks.iter().any(Block::has_groups);
     let is_one = matches!(&*hour.blocks, [block] if block.contributors.len() == 1);
-    let (mut out, mut encoder) = (Writer::with_room(512), Encoder::default());
+    let (out, encoder) = (&mut room.out, &mut room.encoder);
+    out.bytes.clear();
     let bits = [(hour.bounds.is_some(), WITH_BOUNDS), (with_groups, WITH_GROUPS), (is_one, ONE)];
     out.raw(&[bits.iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum()]);
     if let Some(bounds) = &hour.bounds {
-        write_bounds(bounds, &mut out);
+        write_bounds(bounds, out);
     }
     if !is_one {
         out.uint(hour.blocks.len() as u64);
@@ -69,10 +107,9 @@ fn encode_folded(hour: &HourBlocks, fold: Fold) -> Vec<u8> {
                 out.uint(who.group);
             }
             out.uint(who.term);
-            encoder.write(cells, block.step.columns_per_hour(), fold, &mut out);
+            encoder.write(cells, block.step.columns_per_hour(), fold, out);
         }
     }
-    out.bytes
 }
 
 fn write_bounds(bounds: &KeyRange, out: &mut Writer) {
@@ -224,21 +261,20 @@ impl<'a> Open<'a> {
     }
 }
 
-pub(super) fn decode(input: Reader<'_>) -> Result<HourBlocks, CodecError> {
+pub(super) fn decode(input: Reader<'_>, room: &mut BlockRoom) -> Result<HourBlocks, CodecError> {
     let mut open = Open::new(input)?;
-    let (mut windows, mut flags, mut values) = (Vec::new(), Vec::new(), Values::default());
     let mut blocks: Vec<Block> = Vec::new();
     while let Some((step, count)) = open.next_step()? {
         let mut block = Block::new(step);
         let mut last: Option<(Arc<str>, u64, u64)> = None;
         for _ in 0..count {
-            let part = open.next_part(last.is_none(), &mut windows, &mut flags)?;
-            open.pass(&part.cells, &mut values)?;
+            let part = open.next_part(last.is_none(), &mut room.windows, &mut room.flags)?;
+            open.pass(&part.cells, &mut room.values)?;
             let node = match &last {
                 Some((node, ..)) if node.as_bytes() == part.node => Arc::clone(node),
-                _ => std::str::from_utf8(part.node)
-                    .map_err(|_| open.input.invalid("text that is not UTF-8"))?
-                    .into(),
+                _ => room
+                    .node(part.node)
+                    .map_err(|_| open.input.invalid("text that is not UTF-8"))?,
             };
             let this = (Arc::clone(&node), part.group, part.term);
             if last.is_some_and(|last| last >= this) {
@@ -246,7 +282,10 @@ pub(super) fn decode(input: Reader<'_>) -> Result<HourBlocks, CodecError> {
             }
             last = Some(this);
             let who = Contributor { node, group: part.group, term: part.term };
-            block.contributors.insert(who, cells::entries(&windows, &flags, &values));
+            // They ascend.
+            let mut cells = room.spare.pop().unwrap_or_default();
+            cells::entries(&room.windows, &room.flags, &room.values, &mut cells);
+            block.contributors.push((who, cells));
         }
         blocks.push(block);
     }

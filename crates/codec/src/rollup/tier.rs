@@ -46,10 +46,9 @@ impl Tier {
         }
     }
 
-    /// The window that a cell of a block belongs to; `None` for blocks of this step (R3).
-    pub(super) fn window_of(self, step: Step) -> Option<impl Fn(u16) -> usize> {
+    /// How many cells of a block of this step a window has; `None` where they do not fill it (R3).
+    pub(super) fn cells_of(self, step: Step) -> Option<usize> {
         let is_even = self.step_ms().is_multiple_of(step.ms());
-        let cells = step.columns_per_hour() / self.windows();
-        is_even.then_some(move |index: u16| usize::from(index) / cells)
+        is_even.then_some(step.columns_per_hour() / self.windows())
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use keyviz_lineage::HOUR_MS;
 use keyviz_replica::{CountersSnapshot, Recorder};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 
@@ -75,6 +76,8 @@ fn counters(c: &CountersSnapshot) -> Vec<Figure> {
 fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
     let (records, live) = recorder.graph().len();
     let (errors, bytes) = recorder.store_health();
+    let held = recorder.memory_tier();
+    let held_from_ms = held.first_hour.unwrap_or(0).saturating_mul(HOUR_MS);
     vec![
         ("keyviz_ready", "1 once the node takes columns.", 1),
         ("keyviz_wal_bytes", "Bytes in the WAL.", c.wal_bytes),
@@ -88,6 +91,8 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_pins", "Windows that are kept beyond the retention.", recorder.pins().len() as u64),
         ("keyviz_pins_damaged", "Pins that cannot be read: nothing is dropped while there is one.", c.damaged_pins),
         ("keyviz_gc_dropped_rows", "Rows that compaction has dropped since the start.", recorder.dropped_rows()),
+        ("keyviz_memory_tier_bytes", "Bytes of the newest hours that are held in memory.", held.bytes),
+        ("keyviz_memory_tier_timestamp_seconds", "Start of the first hour that is held of every group, Unix seconds; 0 = none.", held_from_ms / 1_000),
         ("keyviz_lineage_live", "Lineages alive.", live as u64),
         ("keyviz_lineage_recovered", "Lineages without a record, shown by the keys that their blocks say.", c.recovered_lineages),
         ("keyviz_lineage_lost", "Lineages without a record that cannot be shown: no block says their keys.", c.lost_lineages),

@@ -106,7 +106,7 @@ impl Rollups {
         let at = Tier::ALL.iter().position(|held| *held == tier).unwrap_or(0);
         let expected = self.sums.get(&(hour, chunk)).map_or(0, |sums| sums[at][series as usize]);
         let slots = (0..SLOTS).filter_map(|slot| Some((slot as u32, values.get(slot)?)));
-        let found = slots.fold(0u64, |sum, (slot, entry)| sum.wrapping_add(hash(slot, entry)));
+        let found = slots.fold(0u64, |sum, (slot, entry)| sum.wrapping_add(hash(slot, &entry)));
         if found != expected {
             let key = Key::Rollup { tier, series, hour, chunk }.to_string();
             let what = "it does not say what the blocks of its lineages say";

@@ -75,7 +75,7 @@ fn every_block_is_summed_up_and_a_stop_after_any_batch_changes_nothing() {
                 let chunk = number / SLOTS as u32;
                 let key = Key::Rollup { tier: Tier::Hour, series: Series::Writes, hour, chunk };
                 let held = view.rollup(group, &key).unwrap();
-                let entry = held.and_then(|chunk| chunk.get(number as usize % SLOTS).copied());
+                let entry = held.and_then(|chunk| chunk.get(number as usize % SLOTS));
                 let expected = match view.block(group, lineage(n), hour) {
                     Ok(held) => held.map(|held| rollup::of(&held, Tier::Hour)[1]),
                     Err(_) => Some(Entry::Uneven),

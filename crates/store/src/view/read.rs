@@ -16,7 +16,7 @@ use keyviz_codec::{CodecError, Key, key_layout};
 use keyviz_lineage::GroupId;
 use rocksdb::ReadOptions;
 
-use super::{View, damaged, damaged_physical};
+use super::{View, damaged_physical};
 use crate::StoreError;
 
 type Pair = (Vec<u8>, Vec<u8>);
@@ -38,7 +38,9 @@ impl View<'_> {
             None => self.tolerant(read),
             Some(_) => read(ReadOptions::default()),
         };
-        value?.map(|value| decode(&value).map_err(|source| damaged(group, key, source))).transpose()
+        value?
+            .map(|value| decode(&value).map_err(|source| StoreError::damaged(group, key, source)))
+            .transpose()
     }
 
     /// What of a key can be read, even in a corrupt block: to be set aside, not to be believed.

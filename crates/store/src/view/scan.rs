@@ -38,7 +38,7 @@ pub enum Part<'a> {
         /// Their windows; without maxima where those are not wanted.
         columns: &'a Columns,
     },
-    /// The finest cells of one lineage: one part a step.
+    /// Finest cells of one lineage: one or more parts a step, which share no window.
     Cells {
         /// Whose.
         tag: u32,

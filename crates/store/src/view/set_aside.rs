@@ -57,6 +57,11 @@ impl View<'_> {
         Ok(self.keys_set_aside(group)?.contains(key))
     }
 
+    /// Whether any value of a group was set aside; also where that cannot be told.
+    pub fn has_set_aside(&self, group: GroupId) -> bool {
+        self.keys_set_aside(group).map_or(true, |keys| !keys.is_empty())
+    }
+
     pub(super) fn keys_set_aside(&self, group: GroupId) -> Result<Arc<BTreeSet<Key>>, StoreError> {
         let mut known = self.set_aside.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(keys) = known.get(&group) {

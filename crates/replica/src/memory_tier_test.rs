@@ -1,0 +1,265 @@
+//! R10 and S2: whatever is recorded, persisted, filled, forgotten and opened again, in whatever order, a
+//! wide read tells what the blocks of each lineage tell, each window once; and the cap is kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::executor::block_on;
+use keyviz_codec::rollup::Tier;
+use keyviz_lineage::clock::ManualClock;
+use keyviz_lineage::{
+    Column, Counts, Entry, Flags, HOUR_MS, LineageId, Row, Series, SourceId, Step, Window,
+    unix_hour,
+};
+use keyviz_store::{History, NOBODY, Part, Wanted, visit_each};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::recorder_test::{START_MS, range};
+use crate::{Progress, Recorder, RecorderConfig, RecorderView};
+
+const ROUTES: u64 = 6;
+const GROUPS: [GroupId; 2] = [1, 2];
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// A column of one node: which hour (back from now), which window, whose counts.
+    Column {
+        node: u8,
+        back: u64,
+        window: u64,
+        by_ten_minutes: bool,
+        counts: [u64; 6],
+    },
+    Persist,
+    Fill,
+    Reopen,
+    Later {
+        minutes: u64,
+    },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let counts =
+        prop::array::uniform6(prop_oneof![2 => Just(0u64), 3 => 1..1_000u64, 1 => Just(u64::MAX)]);
+    let column = (0..2u8, prop_oneof![3 => Just(0u64), 1 => 0..30u64], 0..60u64, 0..8u8, counts);
+    let column = column.prop_map(|(node, back, window, ten, counts)| Action::Column {
+        node,
+        back,
+        window,
+        by_ten_minutes: ten == 0,
+        counts,
+    });
+    prop_oneof![
+        8 => column,
+        2 => Just(Action::Persist),
+        3 => Just(Action::Fill),
+        1 => Just(Action::Reopen),
+        1 => (1..200u64).prop_map(|minutes| Action::Later { minutes }),
+    ]
+}
+
+struct Rig<'a> {
+    folder: &'a Path,
+    clock: Arc<ManualClock>,
+    max_bytes: u64,
+    boot: u128,
+    sequences: [u64; 2],
+}
+
+impl Rig<'_> {
+    fn open(&mut self) -> Recorder {
+        self.boot += 1;
+        self.sequences = [0; 2];
+        let config = RecorderConfig {
+            persist_interval_ms: HOUR_MS,
+            memory_max_bytes: self.max_bytes,
+            ..RecorderConfig::new(self.folder)
+        };
+        Recorder::open(config, Arc::clone(&self.clock) as _, &Progress::default()).unwrap()
+    }
+
+    fn now_ms(&self) -> u64 {
+        keyviz_lineage::Clock::unix_ms(&*self.clock)
+    }
+
+    fn column(&mut self, recorder: &Recorder, action: &Action) {
+        let &Action::Column { node, back, window, by_ten_minutes, counts } = action else { return };
+        let step = Step::from_ms(if by_ten_minutes { 600_000 } else { 60_000 }).unwrap();
+        let hour_ms = (unix_hour(self.now_ms()) - back) * HOUR_MS;
+        let start_ms = hour_ms + window * 60_000 / step.ms() * step.ms();
+        let rows = (0..ROUTES).zip(counts).filter(|(_, count)| *count > 0).map(|(route, count)| {
+            let at = |route: u64| {
+                if route == 0 || route == ROUTES { String::new() } else { format!("k{route}") }
+            };
+            let counts =
+                Counts { reads: count, writes: count / 2, read_bytes: count, write_bytes: 7 };
+            let (group, flags) = (1 + route % 2, Flags::NONE);
+            Row {
+                route: route + 1,
+                group,
+                term: 1,
+                range: range(&at(route), &at(route + 1)),
+                counts,
+                flags,
+            }
+        });
+        let column = Column {
+            window: Window::new(start_ms, step).unwrap(),
+            covered_from_ms: start_ms,
+            covered_to_ms: start_ms + step.ms(),
+            unattributed: 0,
+            groups: GROUPS.to_vec(),
+            rows: rows.collect(),
+            buckets: Vec::new(),
+        };
+        let source = SourceId {
+            node: format!("n{node}"),
+            boot: Uuid::from_u128(self.boot * 2 + u128::from(node)),
+        };
+        self.sequences[usize::from(node)] += 1;
+        let sequence = self.sequences[usize::from(node)];
+        let _ = block_on(recorder.submit(source, sequence, Ok(Entry::Column(column))));
+    }
+}
+
+/// By lineage, hour, step in ms and window.
+type Told = BTreeMap<(u32, u64, u64, u16), (u64, Flags)>;
+
+fn tell(told: &mut Told) -> impl FnMut(u64, Part<'_>) {
+    |hour, part| {
+        let Part::Cells { tag, column } = part else { panic!("{part:?}") };
+        for (window, value, flags) in column.cells() {
+            let twice = told.insert((tag, hour, column.step.ms(), window), (value, flags));
+            assert_eq!(twice, None, "a window is told once");
+        }
+    }
+}
+
+fn check(recorder: &Recorder, max_bytes: u64) {
+    assert!(recorder.memory_tier().bytes <= max_bytes);
+    let view = recorder.view().unwrap();
+    let hours = unix_hour(START_MS) - 40..=unix_hour(START_MS) + 2_000;
+    for group in GROUPS {
+        let records = view.graph().records().filter(|record| record.group == group);
+        let lineages: Vec<(LineageId, u32)> = records.map(|r| r.id).zip(0..).collect();
+        let wanted = Wanted { lineages: &lineages, maxima: true };
+        for series in Series::ALL {
+            let (mut told, mut expected) = (Told::new(), Told::new());
+            view.cells(group, series, hours.clone(), &wanted, &mut tell(&mut told));
+            visit_each(&view, group, series, hours.clone(), &wanted, &mut tell(&mut expected));
+            assert_eq!(told, expected);
+            check_rollups(&view, (group, series), &hours, &wanted, &expected);
+        }
+    }
+}
+
+/// What roll-ups tell, the open hours included, adds up to the same.
+fn check_rollups(
+    view: &RecorderView<'_>,
+    (group, series): (GroupId, Series),
+    hours: &std::ops::RangeInclusive<u64>,
+    wanted: &Wanted<'_>,
+    expected: &Told,
+) {
+    let mut sums: BTreeMap<(u32, u64), u64> = BTreeMap::new();
+    let mut add = |tag: u32, hour: u64, value: u64| {
+        let sum = sums.entry((tag, hour)).or_default();
+        *sum = sum.saturating_add(value);
+    };
+    view.rollups(
+        group,
+        (Tier::Hour, series),
+        hours.clone(),
+        wanted,
+        &mut |hour, part| match part {
+            Part::Chunk { tags, columns } => {
+                let slots = tags.iter().zip(&columns.sums).filter(|(tag, _)| **tag != NOBODY);
+                slots.for_each(|(&tag, &sum)| add(tag, hour, sum));
+            }
+            Part::Cells { tag, column } => {
+                column.cells().for_each(|(_, value, _)| add(tag, hour, value))
+            }
+            Part::Unread { error, .. } => panic!("{error}"),
+        },
+    );
+    for (&(tag, hour, ..), &(value, _)) in expected {
+        let sum = sums.get_mut(&(tag, hour)).unwrap();
+        if value != u64::MAX && *sum != u64::MAX {
+            *sum -= value;
+        } else {
+            *sum = u64::MAX;
+        }
+    }
+    assert!(sums.values().all(|&sum| sum == 0 || sum == u64::MAX), "{sums:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_wide_read_tells_what_the_blocks_tell(
+        actions in prop::collection::vec(action(), 1..60),
+        max_bytes in prop_oneof![Just(0u64), 100..4_000u64, Just(1 << 20)],
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(START_MS + 5_000));
+        let mut rig = Rig { folder: folder.path(), clock, max_bytes, boot: 0, sequences: [0; 2] };
+        let mut recorder = rig.open();
+        for action in &actions {
+            match action {
+                Action::Column { .. } => rig.column(&recorder, action),
+                Action::Persist => recorder.shared.checkpoint.persist_and_wait(Duration::from_secs(60)),
+                Action::Fill => fill::all(&recorder.shared),
+                Action::Reopen => {
+                    drop(recorder);
+                    recorder = rig.open();
+                }
+                Action::Later { minutes } => rig.clock.advance(minutes * 60_000),
+            }
+            check(&recorder, max_bytes);
+        }
+    }
+}
+
+/// Otherwise the test above would hold for a tier that holds nothing.
+#[test]
+fn what_was_filled_is_read_and_kept_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(START_MS + 5_000));
+    let max_bytes = 1 << 20;
+    let mut rig = Rig { folder: folder.path(), clock, max_bytes, boot: 0, sequences: [0; 2] };
+    let recorder = rig.open();
+    let persist = || recorder.shared.checkpoint.persist_and_wait(Duration::from_secs(60));
+    let column = |window, back| {
+        let counts = [1, 2, 0, 4, 5, 6];
+        Action::Column { node: 0, back, window, by_ten_minutes: false, counts }
+    };
+    rig.column(&recorder, &column(0, 0));
+    rig.column(&recorder, &column(9, 3));
+    persist();
+    fill::all(&recorder.shared);
+    let now_hour = unix_hour(START_MS);
+    let held = |hour: u64| {
+        let view = recorder.view().unwrap();
+        let shelves = view.shelves(1).unwrap();
+        assert_eq!(shelves.hours.len() as u64, HOURS);
+        shelves.hours[&hour].bytes.len()
+    };
+    let before = (held(now_hour), held(now_hour - 3), held(now_hour - 4));
+    assert!(before.0 > 0 && before.1 > 0 && before.2 == 0, "{before:?}");
+    rig.column(&recorder, &column(1, 0));
+    assert_eq!(held(now_hour), before.0, "it is not stored yet");
+    persist();
+    assert!(held(now_hour) > before.0);
+    assert_eq!(held(now_hour - 3), before.1);
+    check(&recorder, max_bytes);
+
+    rig.clock.advance(2 * HOUR_MS);
+    recorder.shared.machine.memory_tier().trim(now_hour + 2);
+    let view = recorder.view().unwrap();
+    assert_eq!(view.shelves(1).unwrap().hours.keys().next(), Some(&(now_hour + 4 - HOURS)));
+    assert_eq!(recorder.memory_tier().first_hour, Some(now_hour + 4 - HOURS));
+}
