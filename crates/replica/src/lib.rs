@@ -73,6 +73,8 @@ pub use wal_check::{EntrySeen, RecordSeen, check_wal, read_record};
 #[cfg(test)]
 mod bucket_test;
 #[cfg(test)]
+mod day_test;
+#[cfg(test)]
 mod race_test;
 #[cfg(test)]
 mod recorder_test;

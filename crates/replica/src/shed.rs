@@ -178,14 +178,19 @@ impl ShedLog {
         !self.held.is_empty()
     }
 
-    /// Every group has applied every WAL record up to this one.
-    pub(crate) fn release(&mut self, up_to: u64) {
+    /// The WAL holds nothing up to this record any more.
+    fn forget(&mut self, up_to: u64) {
         while self.logged.front().is_some_and(|logged| logged.wal_sequence <= up_to) {
             self.logged.pop_front();
         }
         if self.logged.is_empty() {
             self.known.clear();
         }
+    }
+
+    /// Every group has applied every WAL record up to this one.
+    pub(crate) fn release(&mut self, up_to: u64) {
+        self.forget(up_to);
         let mut last = None;
         while let Some((sequence, _)) = self.held.front().filter(|(_, named)| *named <= up_to) {
             last = Some(*sequence);
@@ -214,6 +219,8 @@ impl ShedLog {
         let noted = noted.and_then(|sequence| wal.sync().map(|_| sequence));
         self.wal = Some(wal);
         self.held.push_back((noted?, named));
+        // Segments go oldest first: nothing before this one is in the WAL any more.
+        self.forget(last);
         Ok(())
     }
 }
@@ -266,4 +273,4 @@ impl ShedNotes for SharedShedLog {
 
 #[cfg(test)]
 #[path = "shed_test.rs"]
-mod shed_test;
+pub(crate) mod shed_test;

@@ -21,7 +21,7 @@ use crate::state_machine::StateMachine;
 use crate::{Progress, Recorder, RecorderConfig, RecorderView, Verdict};
 
 /// A log of groups that takes no columns while it is told so: like a store whose disk is full.
-struct Stubborn(LocalGroupLog, Arc<AtomicBool>);
+pub(crate) struct Stubborn(pub(crate) LocalGroupLog, pub(crate) Arc<AtomicBool>);
 
 impl GroupLog for Stubborn {
     fn leads(&self, _group: GroupId) -> bool {
