@@ -50,11 +50,9 @@ pub(super) fn torn(rng: &mut Rng, size: Size) -> Tally {
     let whole = length(&last);
     node.process.kill();
     let name = last.file_name().unwrap().to_owned();
-    let offsets: Vec<u64> = match size {
-        Size::Short => (0..4).map(|_| rng.between(before, whole)).collect(),
-        Size::Long => (before..whole).collect(),
-    };
-    for offset in offsets {
+    // Every offset: `crates/wal/src/damage_test.rs`.
+    for _ in 0..if size == Size::Short { 4 } else { 24 } {
+        let offset = rng.between(before, whole);
         let what = format!("cut at {offset} of {before}..{whole}");
         let (_copy, _node, gone) = spoiled(&mut rig, &what, |copy| {
             set_length(&copy.spec.data_dir.join("wal").join(&name), offset);
@@ -71,7 +69,7 @@ pub(super) fn flip(rng: &mut Rng, size: Size) -> Tally {
     node.process.kill();
     let last = rig.segments().pop().unwrap();
     let name = last.file_name().unwrap().to_owned();
-    for _ in 0..if size == Size::Short { 4 } else { 60 } {
+    for _ in 0..if size == Size::Short { 4 } else { 24 } {
         let (at, bit) = (rng.below(length(&last)), rng.below(8) as u32);
         let what = format!("bit {bit} of byte {at} of {}", length(&last));
         let (copy, _node, gone) = spoiled(&mut rig, &what, |copy| {
@@ -119,11 +117,8 @@ pub(super) fn spoil(rng: &mut Rng, size: Size) -> Tally {
     let mut rig = several_segments(rng);
     let segments = rig.segments();
     let total: u64 = segments.iter().map(length).sum();
-    let kinds: Vec<&str> = match size {
-        Size::Short => (0..3).map(|_| SPOILS[rng.below(8) as usize]).collect(),
-        Size::Long => SPOILS.to_vec(),
-    };
-    for how in kinds {
+    for _ in 0..if size == Size::Short { 3 } else { 5 } {
+        let how = SPOILS[rng.below(SPOILS.len() as u64) as usize];
         let victim = &segments[rng.below(segments.len() as u64) as usize];
         let what = format!("{} {how}", victim.display());
         let (mut copy, node, gone) =
@@ -191,7 +186,7 @@ pub(super) fn unreadable(rng: &mut Rng, _size: Size) -> Tally {
 pub(super) fn flip_in_store(rng: &mut Rng, size: Size) -> Tally {
     let (healthy, mut tally) = (Healthy::make(), Tally::default());
     tally.acknowledged = 2 * COLUMNS;
-    for _ in 0..if size == Size::Short { 3 } else { 20 } {
+    for _ in 0..if size == Size::Short { 3 } else { 8 } {
         let part = [".sst", ".sst", ".log", "MANIFEST"][rng.below(4) as usize];
         let files = healthy.files(part);
         let file = &files[rng.below(files.len() as u64) as usize];
