@@ -81,7 +81,12 @@ fn refuses_and_recovers(disk: &SmallDisk, is_tight: bool) {
     for _ in 0..20 {
         poster.post_next(&node.http, ROWS);
     }
-    for round in 1..=2 {
+    let mut failures = 0;
+    // What had been persisted just before leaves a checkpoint nothing to fail with.
+    for round in 1.. {
+        if round > 6 || round > 2 && (failures > 0 || !is_tight) {
+            break;
+        }
         disk.fill();
         let message = post_until_full(&node, &mut poster);
         assert!(message.contains("space"), "it says what is wrong: {message:?}");
@@ -110,8 +115,8 @@ fn refuses_and_recovers(disk: &SmallDisk, is_tight: bool) {
             poster.post_next(&node.http, ROWS);
         }
         assert_eq!(poster.differences(&node.http), None, "round {round}: with space again");
+        failures = node.metric("keyviz_persist_failures_total");
     }
-    let failures = node.metric("keyviz_persist_failures_total");
     assert!(!is_tight || failures > 0, "the store met the end of the disk, too");
     eprintln!("{failures} checkpoints failed meanwhile");
     // They work again, too.
