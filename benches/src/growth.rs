@@ -7,7 +7,7 @@
 //!   at the first.
 //!
 //! The baseline of each line is the same figure at the axis' first value, for as much of it: a ratio of
-//! 1 is linear, less is better than that.
+//! 1 is linear, less is better than that. `KEYVIZ_BENCH_GROWTH=<part of a name>` picks some.
 
 use std::time::Instant;
 
@@ -17,6 +17,8 @@ use crate::workload::Load;
 use crate::{machine, report};
 
 const SLOW_MS: f64 = 1_000.0;
+/// Part of the names of the points to measure.
+const PICKED: &str = "KEYVIZ_BENCH_GROWTH";
 
 /// Costs at one place of an axis.
 struct Point {
@@ -31,23 +33,22 @@ struct Point {
 }
 
 pub(crate) fn run() -> Outcome<()> {
-    let dense = |ranges| Load { ranges, scale: 1.0 };
+    let size = |ranges, hours, nodes| Size { load: Load { ranges, scale: 1.0 }, hours, nodes };
+    let ranges = [1_000, 10_000, 100_000, 1_000_000];
+    axis(ranges.map(|ranges| (format!("{ranges} ranges x 1 h"), size(ranges, 1, 1))))?;
+    let days = [1, 7, 30, 90];
+    axis(days.map(|days| (format!("1,000 ranges x {days} days"), size(1_000, days * 24, 1))))?;
+    let nodes = [1, 2, 4, 8, 16];
+    axis(
+        nodes.map(|nodes| (format!("10,000 ranges x 1 h, nodes: {nodes}"), size(10_000, 1, nodes))),
+    )
+}
+
+fn axis<const N: usize>(sizes: [(String, Size); N]) -> Outcome<()> {
+    let picked = std::env::var(PICKED).unwrap_or_default();
     let mut points = Vec::new();
-    for ranges in [1_000, 10_000, 100_000, 1_000_000] {
-        let size = Size { load: dense(ranges), hours: 1, nodes: 1 };
-        points.push((format!("{ranges} ranges x 1 h"), measure(size)?));
-        tell(&points);
-    }
-    points.clear();
-    for days in [1, 7, 30, 90] {
-        let size = Size { load: dense(1_000), hours: days * 24, nodes: 1 };
-        points.push((format!("1,000 ranges x {days} days"), measure(size)?));
-        tell(&points);
-    }
-    points.clear();
-    for nodes in [1, 2, 4, 8, 16] {
-        let size = Size { load: dense(10_000), hours: 1, nodes };
-        points.push((format!("10,000 ranges x 1 h, nodes: {nodes}"), measure(size)?));
+    for (name, size) in sizes.into_iter().filter(|(name, _)| name.contains(&picked)) {
+        points.push((name, measure(size)?));
         tell(&points);
     }
     Ok(())

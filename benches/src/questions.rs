@@ -2,6 +2,9 @@
 //! own view: warm, and cold (`machine.rs` says what that is). Every answer is checked once against what
 //! the generator makes again: the sum of every column, and every cell of some rows of one range.
 //!
+//! Cold is a node whose memory tier is filled and whose files have left the page cache; what a question
+//! of the tier's hours takes before it is filled is told apart.
+//!
 //! Two baselines, both fixed by the question and not by how it is answered. Warm: summing as many u64s
 //! as the answer is made of, from memory. Cold: reading the same number of bytes from a cold file.
 
@@ -201,6 +204,7 @@ fn run_on(stored: &Stored) -> Outcome<()> {
     for (question, is_slow) in questions.iter().zip(slow) {
         cold(stored, question, if is_slow { 1 } else { COLD_ROUNDS })?;
     }
+    at_once(stored)?;
     memory::run_on(&stored.data)
 }
 
@@ -224,12 +228,25 @@ fn warm(recorder: &Recorder, question: &Question, rounds: usize) -> Outcome<()> 
     Ok(())
 }
 
+/// The last hour, asked as soon as a node is open: nothing is in memory yet.
+fn at_once(stored: &Stored) -> Outcome<()> {
+    let recorder = stored.open()?;
+    let start = Instant::now();
+    drop(black_box(ask(&recorder, &[last_hour(stored.size)])?));
+    let at_once = start.elapsed().as_secs_f64() * 1e3;
+    let seconds = filled(&recorder, stored.size)?;
+    let name = "last hour, asked at once after opening, baseline filling the memory tier";
+    report::line(name, at_once, "ms", seconds * 1e3 + at_once);
+    Ok(())
+}
+
 fn cold(stored: &Stored, question: &Question, rounds: usize) -> Outcome<()> {
     let plain = stored.data.with_file_name("plain");
     std::fs::write(&plain, vec![1u8; question.numbers as usize * 8])?;
     let (mut ours, mut theirs, mut read) = (Vec::new(), Vec::new(), 0);
     for _ in 0..rounds {
         let recorder = stored.open()?;
+        filled(&recorder, stored.size)?;
         machine::forget(stored.data.parent().unwrap_or(&stored.data))?;
         let before = machine::disk_read_bytes()?;
         let start = Instant::now();

@@ -189,8 +189,15 @@ pub(crate) fn plan(numbers: &[u64], kind: Kind, fold: Fold, room: &mut Room) -> 
     if numbers.len() > FEW {
         // The smaller `u` are the cheaper, but for what is far out.
         let far = (middle ^ turn).saturating_sub(low).saturating_mul(32).saturating_add(32);
-        let is_up = sum_of(numbers, far, |number| number.wrapping_sub(up.base))
-            < sum_of(numbers, far, |number| zigzag(number.wrapping_sub(middle)));
+        let spread = high - low;
+        let of_up = if spread <= far && spread < 1 << 48 {
+            // None is too far: all of them without the base of each.
+            let sum = numbers.iter().fold(0u64, |sum, &number| sum.wrapping_add(number));
+            sum.wrapping_sub(up.base.wrapping_mul(numbers.len() as u64))
+        } else {
+            sum_of(numbers, far, |number| number.wrapping_sub(up.base))
+        };
+        let is_up = of_up < sum_of(numbers, far, |number| zigzag(number.wrapping_sub(middle)));
         return cheapest(numbers, if is_up { up } else { around }, room);
     }
     let (up, around) = (cheapest(numbers, up, room), cheapest(numbers, around, room));

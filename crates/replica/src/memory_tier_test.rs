@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::executor::block_on;
@@ -262,4 +263,57 @@ fn what_was_filled_is_read_and_kept_up_to_date() {
     let view = recorder.view().unwrap();
     assert_eq!(view.shelves(1).unwrap().hours.keys().next(), Some(&(now_hour + 4 - HOURS)));
     assert_eq!(recorder.memory_tier().first_hour, Some(now_hour + 4 - HOURS));
+}
+
+/// Ends the others, also when it is dropped by a panic.
+struct EndsAll<'a>(&'a AtomicBool);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A view tells one thing, whichever way it is asked, while everything changes under it.
+#[test]
+fn views_agree_with_themselves_while_hours_are_stored_and_filled() {
+    const ROUNDS: u64 = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(START_MS + 5_000));
+    let max_bytes = 1 << 20;
+    let mut rig = Rig { folder: folder.path(), clock, max_bytes, boot: 0, sequences: [0; 2] };
+    let recorder = rig.open();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let ends_all = EndsAll(&is_over);
+        let reading = || {
+            let mut rounds = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                check(&recorder, max_bytes);
+                rounds += 1;
+            }
+            rounds
+        };
+        let readers = [scope.spawn(reading), scope.spawn(reading)];
+        let filler = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                fill::all(&recorder.shared);
+                std::thread::yield_now();
+            }
+        });
+        for round in 0..ROUNDS {
+            for node in 0..2 {
+                let (back, window) = (round % 3, round % 60);
+                let counts = [1, round + 1, 0, 4, 5, 6];
+                let by_ten_minutes = round % 7 == 0;
+                let column = Action::Column { node, back, window, by_ten_minutes, counts };
+                rig.column(&recorder, &column);
+            }
+            recorder.shared.checkpoint.persist_and_wait(Duration::from_secs(60));
+        }
+        drop(ends_all);
+        filler.join().unwrap();
+        let rounds: Vec<u64> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+        assert!(rounds.iter().all(|&rounds| rounds > 0), "{rounds:?}");
+    });
 }

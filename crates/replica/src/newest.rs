@@ -6,7 +6,7 @@
 //! does not fit is read from the store: a matter of speed alone.
 //! Invariant: never older than what the store has, and the same bytes; what a batch adds is added once
 //! it is durable, so nobody is taken for stored who is not.
-//! Proof: `state_machine_test.rs`, `bounds_test.rs`, `random_log_test.rs`.
+//! Proof: `newest_test.rs`, `persist_test.rs` (the same bytes without it), `bounds_test.rs`.
 
 use std::collections::HashMap;
 
@@ -123,3 +123,7 @@ impl Newest {
         self.block.as_deref().map_or(0, <[u8]>::len)
     }
 }
+
+#[cfg(test)]
+#[path = "newest_test.rs"]
+mod newest_test;

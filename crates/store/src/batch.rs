@@ -10,6 +10,9 @@ use rocksdb::{WriteBatch, WriteOptions};
 
 use crate::{Store, StoreError};
 
+/// What RocksDB adds to each operation of a batch, at most.
+const OPERATION_BYTES: usize = 16;
+
 /// Writes that belong together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -54,7 +57,11 @@ impl Store {
     /// [`StoreError::Write`]; the batch may be tried again, every key is written whole.
     pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         let family = self.family();
-        let mut writes = WriteBatch::default();
+        let bytes = batch
+            .operations
+            .iter()
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + OPERATION_BYTES);
+        let mut writes = WriteBatch::with_capacity_bytes(bytes.sum());
         for (key, value) in &batch.operations {
             match value {
                 Some(value) => writes.put_cf(family, key, value),

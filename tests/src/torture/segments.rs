@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::rig::{Rig, Source};
 use super::{Size, Tally};
@@ -31,7 +31,7 @@ fn spoiled(
     (copy, node, gone)
 }
 
-fn set_length(path: &PathBuf, bytes: u64) {
+fn set_length(path: &Path, bytes: u64) {
     File::options().write(true).open(path).unwrap().set_len(bytes).unwrap();
 }
 
@@ -86,7 +86,7 @@ pub(super) fn flip(rng: &mut Rng, size: Size) -> Tally {
 const SPOILS: [&str; 8] =
     ["cut", "emptied", "zeroed", "renamed", "doubled", "foreign", "a folder", "another file"];
 
-fn spoil_one(copy: &Rig, victim: &PathBuf, how: &str, rng: &mut Rng) {
+fn spoil_one(copy: &Rig, victim: &Path, how: &str, rng: &mut Rng) {
     let wal = copy.spec.data_dir.join("wal");
     let name = victim.file_name().unwrap().to_str().unwrap();
     let victim = wal.join(name);

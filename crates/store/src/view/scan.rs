@@ -4,7 +4,7 @@
 //! number that cannot be read), from its block, as its finest cells; where there is no block either
 //! (the roll-ups outlive them), as unread.
 //! Invariant: what a scan tells adds up to what [`History::series`] tells of each lineage (S2).
-//! Proof: `crates/replica/src/rollup_test.rs`.
+//! Proof: `scan_test.rs` (corrupt blocks of files), `crates/replica/src/rollup_test.rs`.
 
 use std::ops::RangeInclusive;
 
@@ -13,7 +13,7 @@ use keyviz_codec::{Key, SeriesColumn, key_layout};
 use keyviz_lineage::{GroupId, LineageId, Series};
 use rocksdb::ReadOptions;
 
-use super::{History, View, damaged_physical};
+use super::{History, View};
 use crate::{Numbers, StoreError};
 
 /// The tag of a slot that nobody asked for.
@@ -151,7 +151,31 @@ impl<'a> View<'a> {
 }
 
 impl RollupScan<'_, '_> {
+    /// Where RocksDB finds a corrupt block, the rest of the hour is looked up chunk by chunk, and the scan
+    /// goes on behind it.
     fn run(&self, hours: RangeInclusive<u64>, visit: &mut dyn FnMut(u64, Part<'_>)) {
+        let (mut from, to) = hours.into_inner();
+        let mut columns = Columns::default();
+        let chunks = self.numbers.len().div_ceil(SLOTS) as u32;
+        while let Some((hour, unread, error)) = self.stretch(from..=to, &mut columns, visit) {
+            self.view.store.damage.met(error.to_string());
+            for chunk in unread..chunks {
+                self.look_up(hour, chunk, &mut columns, visit);
+            }
+            match hour.checked_add(1) {
+                Some(next) if next <= to => from = next,
+                _ => return,
+            }
+        }
+    }
+
+    /// Returns the first hour and chunk that cannot be read.
+    fn stretch(
+        &self,
+        hours: RangeInclusive<u64>,
+        columns: &mut Columns,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) -> Option<(u64, u32, StoreError)> {
         let (tier, series) = (self.tier, self.series);
         let key_of = |hour, chunk| Key::Rollup { tier, series, hour, chunk }.encode(self.group);
         let mut options = ReadOptions::default();
@@ -162,32 +186,64 @@ impl RollupScan<'_, '_> {
         });
         let mut cursor = self.view.snapshot.raw_iterator_cf_opt(self.view.store.family(), options);
         cursor.seek(key_of(*hours.start(), 0));
-        let mut columns = Columns::default();
+        let mut unread = (*hours.start(), 0);
         while let (Some(key), Some(value)) = (cursor.key(), cursor.value()) {
             if let Some((_, Key::Rollup { hour, chunk, .. })) = Key::parse(key) {
-                if self.tags_of(chunk).iter().any(|&tag| tag != NOBODY) {
-                    let read = match self.wanted.maxima {
-                        true => columns.read(value),
-                        false => columns.read_sums(value),
-                    };
-                    match read {
-                        Ok(()) => self.chunk(hour, chunk, &columns, visit),
-                        Err(source) => {
-                            let error = || damaged_physical(key, source.clone());
-                            self.blocks_of(hour, chunk, &|_| true, &error, visit);
-                        }
-                    }
-                }
+                self.value(hour, chunk, value, columns, visit);
+                unread = (hour, chunk.saturating_add(1));
             }
             cursor.next();
         }
-        if let Err(source) = cursor.status() {
-            let (group, key) = (self.group, format!("the roll-ups of {}", series.name()));
-            let tag = NOBODY;
-            visit(
-                *hours.start(),
-                Part::Unread { tag, error: StoreError::Read { group, key, source } },
-            );
+        let source = cursor.status().err()?;
+        let (group, key) = (self.group, format!("the roll-ups of {}", series.name()));
+        Some((unread.0, unread.1, StoreError::Read { group, key, source }))
+    }
+
+    fn look_up(
+        &self,
+        hour: u64,
+        chunk: u32,
+        columns: &mut Columns,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        let (group, tier, series) = (self.group, self.tier, self.series);
+        let key = Key::Rollup { tier, series, hour, chunk };
+        match self.view.raw(group, &key) {
+            Ok(Some(value)) => self.value(hour, chunk, &value, columns, visit),
+            Ok(None) => {}
+            Err(StoreError::Read { source, .. }) => {
+                let key = key.to_string();
+                let error = || StoreError::Read { group, key: key.clone(), source: source.clone() };
+                self.blocks_of(hour, chunk, &|_| true, &error, visit);
+            }
+            Err(error) => visit(hour, Part::Unread { tag: NOBODY, error }),
+        }
+    }
+
+    /// A stored roll-up; where it cannot be decoded, the blocks.
+    fn value(
+        &self,
+        hour: u64,
+        chunk: u32,
+        value: &[u8],
+        columns: &mut Columns,
+        visit: &mut dyn FnMut(u64, Part<'_>),
+    ) {
+        if self.tags_of(chunk).iter().all(|&tag| tag == NOBODY) {
+            return;
+        }
+        let read = match self.wanted.maxima {
+            true => columns.read(value),
+            false => columns.read_sums(value),
+        };
+        match read {
+            Ok(()) => self.chunk(hour, chunk, columns, visit),
+            Err(source) => {
+                let (tier, series) = (self.tier, self.series);
+                let key = Key::Rollup { tier, series, hour, chunk };
+                let error = || StoreError::damaged(self.group, &key, source.clone());
+                self.blocks_of(hour, chunk, &|_| true, &error, visit);
+            }
         }
     }
 
@@ -268,3 +324,7 @@ impl RollupScan<'_, '_> {
         self.visit_blocks(hours, self.wanted.lineages, &error, visit);
     }
 }
+
+#[cfg(test)]
+#[path = "scan_test.rs"]
+mod scan_test;
