@@ -140,6 +140,30 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        wal: Wal,
+        boots: HashMap<SourceId, BootMark>,
+        issuer: Issuer,
+        shed: SharedShedLog,
+    ) -> Self {
+        Self {
+            shared,
+            wal,
+            boots,
+            changed_boots: HashSet::new(),
+            issuer,
+            pending: Vec::new(),
+            batch_bytes: 0,
+            limbo: Vec::new(),
+            is_closed: false,
+            shed,
+            shed_untold: (0, 0),
+            tell_shed_after_ms: 0,
+            tell_kept_after_ms: 0,
+        }
+    }
+
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         if let Err(reason) = self.complete_moves(None) {
             tracing::warn!(reason, "a move will be completed later");

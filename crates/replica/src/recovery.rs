@@ -16,7 +16,7 @@ use keyviz_codec::shed_record::{Held, ShedEntry};
 use keyviz_lineage::{Clock, Column, GroupId, HOUR_MS, Hlc, LineageGraph, LineageId, SourceId};
 use keyviz_store::retention::Retention;
 use keyviz_store::{DataDir, History, Store, StoreError, StoreOptions, UpgradeProgress};
-use keyviz_wal::{FileSystem, Record, Wal, WalOptions};
+use keyviz_wal::{FileSystem, Record, Recovery, Wal, WalOptions};
 
 use crate::config::{RecorderConfig, RecorderError};
 use crate::counters::Counters;
@@ -74,8 +74,7 @@ pub(crate) fn recover(
         min_next_sequence: last_applied.max(last_noted) + 1,
         ..WalOptions::with_max_bytes(config.wal_max_bytes)
     };
-    let (mut wal, mut recovery) = Wal::open(wal_files, &data_dir.wal(), options)?;
-    progress.total_bytes.store(recovery.report().bytes, Ordering::Relaxed);
+    let (mut wal, recovery) = Wal::open(wal_files, &data_dir.wal(), options)?;
     let issuer = Issuer::new(Arc::clone(&clock), Arc::clone(&store), hlc);
     let mut replay = Replay {
         applied,
@@ -88,18 +87,8 @@ pub(crate) fn recover(
         counters: &counters,
         now_ms: clock.unix_ms(),
     };
-    while let Some(record) = recovery.next_record() {
-        progress.done_bytes.fetch_add(record.payload.len() as u64, Ordering::Relaxed);
-        replay.take(&record)?;
-    }
-    replay.lose_before(u64::MAX);
+    replay.run(recovery, progress)?;
     let Replay { boots, memory, homes, seen, shed_log, .. } = replay;
-    tell_lost(&counters);
-    Counters::set(&counters.rehomed_rows, homes.rehomed);
-    for finding in &recovery.report().findings {
-        tracing::warn!(%finding, "WAL");
-    }
-    drop(recovery);
     // Covers what the replay delivered, before any of it is acknowledged again.
     wal.commit()?;
     let shed = SharedShedLog::new(shed_log);
@@ -119,21 +108,9 @@ pub(crate) fn recover(
         _damaged_pins: damaged_pins,
         _data_dir: data_dir,
     });
-    Ok(Ingest {
-        shared,
-        wal,
-        boots,
-        issuer: homes.issuer,
-        changed_boots: seen.into_keys().collect(),
-        pending: Vec::new(),
-        batch_bytes: 0,
-        limbo: Vec::new(),
-        is_closed: false,
-        shed,
-        shed_untold: (0, 0),
-        tell_shed_after_ms: 0,
-        tell_kept_after_ms: 0,
-    })
+    let mut ingest = Ingest::new(shared, wal, boots, homes.issuer, shed);
+    ingest.changed_boots.extend(seen.into_keys());
+    Ok(ingest)
 }
 
 /// Tells readiness and the log how far an upgrade is: the log at its beginning, and for each tenth.
@@ -218,6 +195,22 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
+    /// Takes every record, and tells what was out of the ordinary.
+    fn run(&mut self, mut recovery: Recovery, progress: &Progress) -> Result<(), StoreError> {
+        progress.total_bytes.store(recovery.report().bytes, Ordering::Relaxed);
+        while let Some(record) = recovery.next_record() {
+            progress.done_bytes.fetch_add(record.payload.len() as u64, Ordering::Relaxed);
+            self.take(&record)?;
+        }
+        self.lose_before(u64::MAX);
+        tell_lost(self.counters);
+        Counters::set(&self.counters.rehomed_rows, self.homes.rehomed);
+        for finding in &recovery.report().findings {
+            tracing::warn!(%finding, "WAL");
+        }
+        Ok(())
+    }
+
     /// Everything that was shed and has a WAL sequence below `wal_sequence` is gone, unless its group
     /// has applied it: in the order of their sequences, so before newer records are taken.
     fn lose_before(&mut self, wal_sequence: u64) {

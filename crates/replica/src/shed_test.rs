@@ -130,7 +130,7 @@ fn held(view: &RecorderView<'_>) -> BTreeSet<u64> {
         for (hour, blocks) in view.blocks(1, record.id, hours()) {
             for block in blocks.unwrap().blocks() {
                 let first = (hour * 3_600_000 - START_MS) / 1_000;
-                found.extend(block.cells().into_iter().map(|(index, _)| first + u64::from(index)));
+                found.extend(block.cells().into_keys().map(|index| first + u64::from(index)));
             }
         }
     }
