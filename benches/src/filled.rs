@@ -29,6 +29,8 @@ pub(crate) const FIRST_HOUR: u64 = 480_000;
 const RANGES_A_GROUP: u64 = 10_000;
 /// Every so many hours, encoding and plain writing are measured by themselves.
 const SAMPLED_HOURS: u64 = 24;
+/// As a node has it by default.
+const MEMORY_BYTES: u64 = 128 << 20;
 /// How often the store is asked again when it would have stalled.
 const MAX_REFUSED: u64 = 100_000;
 const RETRY: Duration = Duration::from_millis(2);
@@ -158,7 +160,8 @@ impl Filling {
     }
 
     fn over(folder: &Path, size: Size, store: Arc<Store>) -> Outcome<Self> {
-        let machine = StateMachine::new(Arc::clone(&store), LineageGraph::default());
+        let machine = StateMachine::new(Arc::clone(&store), LineageGraph::default())
+            .with_memory_tier(MEMORY_BYTES);
         let filling = Self {
             size,
             workload: Workload::new(size.load),
@@ -190,6 +193,9 @@ impl Filling {
         self.figures.hours += 1;
         self.figures.sampled_hours += u64::from(is_sampled);
         for group in 1..=self.size.groups() {
+            let start = machine::thread_cpu();
+            self.machine.fill_memory_tier(group, hour * HOUR_MS)?;
+            self.figures.write_cpu += machine::thread_cpu() - start;
             let delta = self.delta(group, hour);
             if is_sampled {
                 self.sample(&delta)?;

@@ -139,7 +139,7 @@ impl<'a> States<'a> {
     /// nothing done, where that is not so.
     fn set_whole(&mut self, lives: &Lives, cells: &mut [MatrixCell], marks: &[Mark]) -> Option<()> {
         let [(group, stretches)] = &lives[..] else { return None };
-        if stretches[..] != [0..self.span.units()] {
+        if !matches!(&stretches[..], [whole] if *whole == (0..self.span.units())) {
             return None;
         }
         // Fills in what the group says of every column.

@@ -11,10 +11,11 @@
 //! before and after its batch.
 //! Invariant R10: a shelf holds every stored block of its hour, byte for byte, as of the applied mark.
 //! Nothing changes a block but a command, and each moves the mark; so who holds a snapshot with the
-//! same mark may read the shelf in its place, and nobody else does.
+//! same mark may read the shelf in its place, and nobody else does. So do views, and the state machine
+//! for the blocks that it merges into.
 //! Must not: hold more than its cap (the oldest hours go), or be needed: an hour that is not here is
 //! read from the store.
-//! Proof: `memory_tier_test.rs`.
+//! Proof: `memory_tier_test.rs`, `persist_test.rs` (the same bytes are stored without it).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -101,6 +102,13 @@ impl Filling {
 pub(crate) struct Shelves {
     applied: Option<Applied>,
     hours: BTreeMap<u64, Arc<Shelf>>,
+}
+
+impl Shelves {
+    /// The stored block of the lineage with this number, if it is here.
+    pub(crate) fn block(&self, number: u32, hour: u64) -> Option<&[u8]> {
+        self.hours.get(&hour)?.get(number)
+    }
 }
 
 #[derive(Debug, Default)]

@@ -181,7 +181,7 @@ fn check_rollups(
                 slots.for_each(|(&tag, &sum)| add(tag, hour, sum));
             }
             Part::Cells { tag, column } => {
-                column.cells().for_each(|(_, value, _)| add(tag, hour, value))
+                column.cells().for_each(|(_, value, _)| add(tag, hour, value));
             }
             Part::Unread { error, .. } => panic!("{error}"),
         },

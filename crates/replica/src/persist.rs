@@ -19,6 +19,7 @@ use keyviz_store::{Batch, Numbers, StoreError, View};
 
 use crate::bounds;
 use crate::memory::Delta;
+use crate::memory_tier::Shelves;
 use crate::newest::{NewestHours, Stored};
 use crate::numbers::number;
 
@@ -27,6 +28,8 @@ pub(crate) struct Before<'a> {
     pub(crate) graph: &'a LineageGraph,
     pub(crate) numbers: &'a Arc<Numbers>,
     pub(crate) newest: &'a NewestHours,
+    /// What memory holds of the blocks that are stored.
+    pub(crate) shelves: Option<Arc<Shelves>>,
 }
 
 /// What it knows after it.
@@ -134,7 +137,7 @@ impl Merging<'_, '_> {
                 }
             }
             let block = (!outlived).then(|| merged.encode_in(&mut self.room));
-            self.stored.put(news.number, newest, hour, block.as_deref());
+            self.stored.push((news.number, newest.map_or(hour, |newest| newest.max(hour))));
             if let Some(block) = block {
                 self.batch.put(group, &news.key(), block);
             }
@@ -187,7 +190,8 @@ impl Merging<'_, '_> {
 
     /// A stored block, from memory where it is held.
     fn block(&mut self, news: &News<'_>) -> Result<Option<HourBlocks>, StoreError> {
-        let held = self.before.newest.block(self.group, news.number, news.hour);
+        let held = self.before.shelves.as_ref();
+        let held = held.and_then(|shelves| shelves.block(news.number, news.hour));
         match held.map(|held| HourBlocks::decode_in(held, &mut self.room)) {
             Some(Ok(block)) => Ok(Some(block)),
             _ => self.view.block(self.group, news.lineage, news.hour),

@@ -71,6 +71,13 @@ impl Rig {
         self.machine = StateMachine::new(Arc::clone(&self.store), LineageGraph::default());
     }
 
+    /// A machine that knows nothing, but for what the memory tier holds.
+    fn restart_filled(&mut self, max_bytes: u64) {
+        let machine = StateMachine::new(Arc::clone(&self.store), LineageGraph::default());
+        self.machine = machine.with_memory_tier(max_bytes);
+        self.machine.fill_memory_tier(GROUP, (HOUR + 3) * HOUR_MS).unwrap();
+    }
+
     fn write(&self, change: impl FnOnce(&mut Batch)) {
         let mut batch = Batch::default();
         change(&mut batch);
@@ -177,18 +184,22 @@ proptest! {
     /// What is held of the last batches is a matter of speed: the bytes are the same without it.
     #[test]
     fn the_bytes_do_not_depend_on_what_is_remembered(
+        max_bytes in prop_oneof![100..2_000u64, Just(1 << 20)],
         batches in prop::collection::vec((any::<bool>(), prop::collection::vec(told(), 1..12)), 1..12),
     ) {
-        let (mut forgets, mut remembers) = (Rig::new(), Rig::new());
+        let (mut forgets, mut remembers, mut holds) = (Rig::new(), Rig::new(), Rig::new());
         for (restarts, told) in &batches {
             forgets.restart();
             forgets.persist(told);
             if *restarts {
                 remembers.restart();
+                holds.restart_filled(max_bytes);
             }
             remembers.persist(told);
+            holds.persist(told);
         }
         let dump = |rig: &Rig| rig.store.view(0).dump().unwrap();
         prop_assert_eq!(dump(&forgets), dump(&remembers));
+        prop_assert_eq!(dump(&forgets), dump(&holds));
     }
 }

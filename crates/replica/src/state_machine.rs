@@ -27,7 +27,7 @@ use keyviz_lineage::{
 use keyviz_store::{Batch, Numbers, Store, StoreError, View};
 
 use crate::command::{Command, Outcome, ProposeError, Sweep};
-use crate::memory_tier::MemoryTier;
+use crate::memory_tier::{self, MemoryTier};
 use crate::newest::NewestHours;
 use crate::numbers::Registry;
 use crate::persist::{After, Before, merge_delta};
@@ -63,10 +63,27 @@ impl StateMachine {
         Self { store, graph, applying, numbers, memory_tier, recorded_until_ms: AtomicU64::new(0) }
     }
 
-    /// With a memory tier of at most so many bytes.
-    pub(crate) fn with_memory_tier(mut self, max_bytes: u64) -> Self {
+    /// With a memory tier of at most so many bytes, which is empty until it is filled
+    /// ([`StateMachine::fill_memory_tier`]).
+    #[must_use]
+    pub fn with_memory_tier(mut self, max_bytes: u64) -> Self {
         self.memory_tier = MemoryTier::new(max_bytes);
         self
+    }
+
+    /// Reads what the memory tier lacks of a group's last 24 hours, as it is `now_ms`.
+    ///
+    /// # Errors
+    /// A read failure of the store, which is then read in place of the tier.
+    pub fn fill_memory_tier(&self, group: GroupId, now_ms: u64) -> Result<(), StoreError> {
+        self.memory_tier.trim(unix_hour(now_ms));
+        while memory_tier::fill::step(self, group, now_ms, &|| false)? {}
+        Ok(())
+    }
+
+    /// The store that it applies to.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// What is held of the newest blocks.
@@ -162,7 +179,8 @@ impl StateMachine {
                 if delta.last_wal > applied.wal_sequence {
                     put_members(group, &delta.members, &mut batch);
                     let (graph, numbers) = (&*self.graph(), &self.numbers(&view, group)?);
-                    let before = Before { graph, numbers, newest: &newest };
+                    let shelves = self.memory_tier.at(group, applied);
+                    let before = Before { graph, numbers, newest: &newest, shelves };
                     after = Some(merge_delta(&view, &before, group, delta, &mut batch)?);
                     applied.wal_sequence = delta.last_wal;
                 }

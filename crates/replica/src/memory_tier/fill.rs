@@ -14,6 +14,7 @@ use keyviz_store::StoreError;
 
 use super::{Filling, MemoryTier, Shelf};
 use crate::recorder::Shared;
+use crate::state_machine::StateMachine;
 
 const TICK: Duration = Duration::from_secs(1);
 /// How long a group is left alone that could not be read.
@@ -30,7 +31,8 @@ pub(crate) fn run(shared: &Shared) {
             if retry_after_ms.contains_key(&group) {
                 return false;
             }
-            step(shared, group).unwrap_or_else(|error| {
+            let wall_ms = shared.clock.unix_ms();
+            step(&shared.machine, group, wall_ms, &|| stops(shared, Duration::ZERO)).unwrap_or_else(|error| {
                 tracing::warn!(group, %error, "the memory tier is not filled; the store is read");
                 retry_after_ms.insert(group, now_ms + RETRY_PAUSE_MS);
                 false
@@ -51,7 +53,8 @@ fn round(shared: &Shared, step: &mut dyn FnMut(GroupId) -> bool) {
 /// Fills everything that has room.
 #[cfg(test)]
 pub(super) fn all(shared: &Shared) {
-    round(shared, &mut |group| step(shared, group).unwrap());
+    let now_ms = shared.clock.unix_ms();
+    round(shared, &mut |group| step(&shared.machine, group, now_ms, &|| false).unwrap());
 }
 
 /// Waits so long, or until the recorder stops. Returns whether it does.
@@ -61,13 +64,18 @@ fn stops(shared: &Shared, wait: Duration) -> bool {
     waited.unwrap_or_else(PoisonError::into_inner).0.stop
 }
 
-/// Reads the next hours of a group. Returns whether there may be more.
-fn step(shared: &Shared, group: GroupId) -> Result<bool, StoreError> {
-    let tier = shared.machine.memory_tier();
-    let hours = tier.begin(group, unix_hour(shared.clock.unix_ms()));
+/// Reads the next hours of a group, unless it is to stop. Returns whether there may be more.
+pub(crate) fn step(
+    machine: &StateMachine,
+    group: GroupId,
+    now_ms: u64,
+    stops: &dyn Fn() -> bool,
+) -> Result<bool, StoreError> {
+    let tier = machine.memory_tier();
+    let hours = tier.begin(group, unix_hour(now_ms));
     let (Some(&to), Some(&from)) = (hours.first(), hours.last()) else { return Ok(false) };
-    let view = shared.store.view(shared.clock.unix_ms());
-    let (applied, numbers) = (view.applied(group)?, shared.machine.numbers(&view, group)?);
+    let view = machine.store().view(now_ms);
+    let (applied, numbers) = (view.applied(group)?, machine.numbers(&view, group)?);
     if !numbers.damage().is_empty() {
         // Nobody can tell whose the blocks are that have no number.
         return Ok(false);
@@ -86,7 +94,7 @@ fn step(shared: &Shared, group: GroupId) -> Result<bool, StoreError> {
     let mut pass = Pass { tier, fills, bytes: 0, room: tier.room(), given_up: None };
     let mut stopped = false;
     for lineages in lineages.chunks(BLOCKS_AT_A_TIME) {
-        stopped = stops(shared, Duration::ZERO) || pass.fills.is_empty();
+        stopped = stops() || pass.fills.is_empty();
         if stopped {
             break;
         }

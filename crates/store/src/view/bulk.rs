@@ -15,6 +15,9 @@ use rocksdb::ReadOptions;
 use super::{View, damaged_physical};
 use crate::StoreError;
 
+/// Tag, hour, value.
+type VisitBlock<'a> = &'a mut dyn FnMut(u32, u64, &[u8]) -> ControlFlow<()>;
+
 impl View<'_> {
     /// The numbers of the lineages (and virtual buckets) of a group that were recorded in an hour,
     /// ascending.
@@ -45,7 +48,7 @@ impl View<'_> {
         group: GroupId,
         lineages: &[(LineageId, u32)],
         hours: RangeInclusive<u64>,
-        visit: &mut dyn FnMut(u32, u64, &[u8]) -> ControlFlow<()>,
+        visit: VisitBlock<'_>,
     ) -> Result<(), StoreError> {
         let all = key_layout::prefix::range(group);
         let mut options = ReadOptions::default();
