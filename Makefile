@@ -15,9 +15,14 @@ CHECKED := CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true CARGO_PROFILE_RELEASE_OVE
 BINARIES := keyviz keyviz-host
 # Fuzzing: what a run finds beyond the committed inputs is kept with the build cache.
 FUZZ_SECONDS ?= 60
+# The fault harness. An empty SEED draws one from the clock; FAULTS picks some, ROUND=1 runs one round.
+MINUTES ?= 10
+SEED ?=
+FAULTS ?=
+ROUND ?=
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help setup build run demo demo-lineage test loom bench fuzz lint clean
+.PHONY: help setup build run demo demo-lineage test torture loom bench fuzz lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +48,10 @@ demo-lineage: build ## Show ranges that keep their history: 30 splits and merges
 test: setup loom ## Run every test
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins
 	$(CHECKED) cargo test $(CARGO_FLAGS) --no-fail-fast
+
+torture: setup ## Put faults to real nodes for MINUTES (10), drawn from SEED; print what was lost
+	$(CHECKED) cargo build $(CARGO_FLAGS) --bins --example torture
+	MINUTES="$(MINUTES)" SEED="$(SEED)" FAULTS="$(FAULTS)" ROUND="$(ROUND)" "$(CARGO_TARGET_DIR)/release/examples/torture"
 
 loom: ## Check the sampler's lock-free parts under every order of their steps
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(CACHE)/loom" cargo test --locked --release -p keyviz-sampler --test loom

@@ -1,5 +1,5 @@
 //! The WAL: appending and syncing a 10,000-row column, against writing and syncing the same bytes
-//! bare; and replay, against reading the files.
+//! bare; and replay, against reading the files. Processor time of both, against the goals.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -11,9 +11,13 @@ use keyviz_codec::column_record;
 use keyviz_lineage::SourceId;
 use keyviz_wal::{RealFs, Wal, WalOptions};
 
-use crate::{codec, report};
+use crate::{codec, machine, report};
 
 const RECORDS: usize = 20;
+/// Processor time of appending one column without a sync, and of replaying a full log.
+const APPEND_GOAL_US: f64 = 100.0;
+const REPLAY_GOAL_MS: f64 = 100.0;
+const CPU_ROUNDS: usize = 9;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -30,6 +34,16 @@ fn open(folder: &Path) -> Result<(Wal, keyviz_wal::Recovery), keyviz_wal::WalErr
     Wal::open(Arc::new(RealFs), &folder.join("wal"), options)
 }
 
+/// The median processor time of this thread, in seconds.
+fn cpu(mut work: impl FnMut()) -> f64 {
+    let spent = (0..CPU_ROUNDS).map(|_| {
+        let before = machine::thread_cpu();
+        work();
+        machine::thread_cpu() - before
+    });
+    report::median(spent.collect())
+}
+
 /// Remembers the first failure of something that is timed.
 fn keep(failed: &RefCell<Option<String>>, result: Result<(), String>) {
     if let Err(reason) = result {
@@ -43,7 +57,7 @@ fn append(folder: &Path, payload: &[u8]) -> Outcome {
     let mut bare = std::fs::File::create(folder.join("bare"))?;
     let failed = RefCell::new(None);
     for synced in [false, true] {
-        let ours = || {
+        let mut ours = || {
             for _ in 0..RECORDS {
                 let appended = wal.append(480_000, 1, 0, payload);
                 let done = if synced { appended.and_then(|_| wal.commit()) } else { appended };
@@ -57,6 +71,11 @@ fn append(folder: &Path, payload: &[u8]) -> Outcome {
                 keep(&failed, done.map_err(|error| error.to_string()));
             }
         };
+        if !synced {
+            let seconds = cpu(&mut ours);
+            let bench = format!("WAL append of {} bytes, processor time", payload.len());
+            report::goal(&bench, seconds * 1e6 / RECORDS as f64, "us", APPEND_GOAL_US);
+        }
         let (ours, theirs) = report::paired(ours, theirs);
         let what = if synced { "append and fdatasync" } else { "append" };
         let bench = format!("WAL {what} of {} bytes, baseline the same bare", payload.len());
@@ -92,6 +111,14 @@ fn replay(folder: &Path, payload: &[u8]) -> Outcome {
         });
         keep(&failed, read.map_err(|error| error.to_string()));
     };
+    let bench = format!("WAL replay of {} MiB, records only, processor time", bytes >> 20);
+    let records = || match open(folder) {
+        Err(error) => keep(&failed, Err(error.to_string())),
+        Ok((_, mut recovery)) => while black_box(recovery.next_record()).is_some() {},
+    };
+    report::goal(&bench, cpu(records) * 1e3, "ms", REPLAY_GOAL_MS);
+    let bench = format!("WAL replay of {} MiB into columns, processor time", bytes >> 20);
+    report::goal(&bench, cpu(ours) * 1e3, "ms", REPLAY_GOAL_MS);
     let (ours, theirs) = report::paired(ours, theirs);
     let bench =
         format!("WAL replay of {} MiB into columns, baseline reading the files", bytes >> 20);

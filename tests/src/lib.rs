@@ -9,6 +9,10 @@
 //! | [`ledger`] | what a host says it counted |
 //! | [`matrix`] | what a node says it recorded, and the comparison of the two |
 //! | [`columns`] | columns posted by hand |
+//! | [`disk`] | filesystems that can be filled, or lose their power |
+//! | [`healthy`] | a folder in order, and the judgement of a spoiled copy |
+//! | [`strace`] | system calls of a node that fail, lie, take long or kill |
+//! | [`torture`] | faults, their rounds, and the table of what was lost |
 //! | [`golden`] | a history that every version can be given, and what was answered about it |
 //! | [`rng`] | reproducible randomness |
 //!
@@ -20,13 +24,17 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
 pub mod columns;
+pub mod disk;
 pub mod golden;
+pub mod healthy;
 pub mod http;
 pub mod ledger;
 pub mod matrix;
 pub mod process;
 pub mod resp;
 pub mod rng;
+pub mod strace;
+pub mod torture;
 pub mod traffic;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -58,6 +66,7 @@ pub fn skipped(why: &str) {
 pub fn number_from_env(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Err(_) => default,
+        Ok(text) if text.is_empty() => default,
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}: use a whole number")),
     }
 }

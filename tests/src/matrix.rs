@@ -1,6 +1,6 @@
 //! What a node answers about its history, and its comparison with what was counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,12 +25,23 @@ pub struct Recorded {
     pub states: BTreeMap<u64, BTreeMap<String, usize>>,
     /// Rows of the answers.
     pub rows: usize,
+    /// For each flag, the windows of which a cell has it.
+    pub flagged: BTreeMap<String, BTreeSet<u64>>,
 }
 
 impl Recorded {
     /// Asks the node on HTTP port `address`, and checks every answer in itself: complete, exact,
     /// and conserved (`recorded = counted + inherited` in each column, and the rows sum up to it).
-    pub fn ask(address: &str, (from_ms, to_ms): (u64, u64), step_ms: u64) -> Self {
+    pub fn ask(address: &str, span: (u64, u64), step_ms: u64) -> Self {
+        let recorded = Self::ask_flagged(address, span, step_ms);
+        let exact = |flag: &&String| !COVERAGE_FLAGS.contains(&flag.as_str());
+        let wrong = recorded.flagged.keys().find(exact);
+        assert!(wrong.is_none(), "flagged: {:?}", recorded.flagged);
+        recorded
+    }
+
+    /// Like [`Recorded::ask`], and cells need not be exact.
+    pub fn ask_flagged(address: &str, (from_ms, to_ms): (u64, u64), step_ms: u64) -> Self {
         let mut recorded = Self::default();
         for series in SERIES {
             let path = format!(
@@ -61,12 +72,12 @@ impl Recorded {
                 add_cell(&mut self.cells, (start.clone(), end.clone(), window, series), value);
             }
             if !row["flags"].is_null() {
-                for (window, flags) in windows.iter().zip(numbers(&row["flags"])) {
-                    let wrong = bits.iter().find(|(name, bit)| {
-                        !COVERAGE_FLAGS.contains(&name.as_str())
-                            && flags & bit.as_u64().unwrap() != 0
-                    });
-                    assert!(wrong.is_none(), "{series} {window}: flagged {wrong:?} in {row}");
+                for (&window, flags) in windows.iter().zip(numbers(&row["flags"])) {
+                    for (name, bit) in bits {
+                        if flags & bit.as_u64().unwrap() != 0 {
+                            self.flagged.entry(name.clone()).or_default().insert(window);
+                        }
+                    }
                 }
             }
             let mut at = 0;

@@ -49,6 +49,20 @@ pub fn command(name: &str) -> Command {
     command
 }
 
+/// The command, run by another one (`strace`, say).
+fn run_by(under: &[String], command: Command) -> Command {
+    let Some((program, arguments)) = under.split_first() else { return command };
+    let mut outer = Command::new(program);
+    outer.args(arguments).arg(command.get_program()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
+}
+
 /// A loopback address that nobody listens on, below the ports that the system hands out, so that it
 /// is still free for a restart.
 pub fn free_address() -> String {
@@ -115,6 +129,11 @@ impl Process {
         }
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
@@ -178,6 +197,8 @@ pub struct NodeSpec {
     pub flags: Vec<String>,
     /// Where its stderr goes.
     pub log: PathBuf,
+    /// A command that it is run by, if any: the program and its arguments.
+    pub under: Vec<String>,
 }
 
 impl NodeSpec {
@@ -189,6 +210,7 @@ impl NodeSpec {
             http: "127.0.0.1:0".to_owned(),
             flags: vec!["--step=1s".to_owned(), "--persist-interval=5s".to_owned()],
             log: folder.join("node.log"),
+            under: Vec::new(),
         }
     }
 
@@ -210,7 +232,7 @@ impl NodeSpec {
 
     /// The command line.
     pub fn command(&self) -> Command {
-        let mut command = command("keyviz");
+        let mut command = run_by(&self.under, command("keyviz"));
         command.arg("serve").arg("--data-dir").arg(&self.data_dir);
         command.args(["--grpc", &self.grpc, "--http", &self.http]).args(&self.flags);
         command

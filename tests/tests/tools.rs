@@ -104,6 +104,40 @@ fn damage_on_the_disk_is_named_with_its_file_and_a_flipped_wal_with_its_own() {
 }
 
 #[test]
+fn the_log_of_a_killed_node_is_dumped_record_by_record_and_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = NodeSpec::new(folder.path()).with("--persist-interval=1h");
+    let node = spec.start();
+    let mut poster = Poster::new("n1", (now_ms() - 1_200_000) / 1_000 * 1_000);
+    (0..30).for_each(|_| poster.post_next(&node.http, 4));
+    node.process.kill();
+    let data = folder.path().join("node");
+    let before = files(&data);
+    let (code, out, errors) = keyviz(&["wal", "dump", "-o", "json"], &data);
+    assert_eq!(code, 0, "{errors}");
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 30);
+    for (at, line) in (0u64..).zip(&lines) {
+        assert_eq!((&line["node_id"], &line["sequence"]), (&"n1".into(), &(at + 1).into()));
+        assert_eq!(line["entry"]["rows"], 4, "{line}");
+        assert_eq!(line["entry"]["window_unix_ms"], poster.first_ms + at * 1_000);
+    }
+    let (code, table, _) = keyviz(&["wal", "dump"], &data);
+    assert!(code == 0 && table.lines().count() == 30 && table.contains("4 rows"), "{table}");
+    let verified = json(&["wal", "verify"], &data, 0);
+    assert_eq!(verified["segments"][0]["records"], 30, "{verified}");
+    assert_eq!(files(&data), before, "looking changed something");
+    let segment = data.join("wal").join(verified["segments"][0]["file"].as_str().unwrap());
+    let mut bytes = fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    let verified = json(&["wal", "verify"], &data, 1);
+    assert!(verified["findings"][0]["what"].as_str().unwrap().contains("no intact record"));
+    assert_eq!(keyviz(&["wal", "dump"], &data).1.lines().count(), 29);
+}
+
+#[test]
 fn what_cannot_be_checked_says_why_and_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");

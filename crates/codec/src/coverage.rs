@@ -9,11 +9,18 @@
 //!   for each window: index gap | covered ms - step ms, zigzag | unattributed
 //! ```
 //!
+//! That is version 1. Where columns were shed and lost, it is version 2 and goes on:
+//!
+//! ```text
+//! n steps | for each step: step ms | n sources | for each source, by (node, boot):
+//!   node: length, UTF-8 | boot: 16 bytes | places in the hour: how many, the first, then gaps - 1
+//! ```
+//!
 //! Invariant: a window that one boot recorded twice (its clock went back) has both lengths added, so
 //! it reads as stretched.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyviz_lineage::{SourceId, Step};
 use uuid::Uuid;
@@ -21,7 +28,8 @@ use uuid::Uuid;
 use crate::varint::{Reader, Writer};
 use crate::{CodecError, envelope};
 
-const VERSION: u8 = 1;
+const PLAIN: u8 = 1;
+const WITH_SHED: u8 = 2;
 const WHAT: &str = "coverage";
 
 /// What one boot of one source said of one window.
@@ -40,6 +48,8 @@ type Windows = Vec<(u16, WindowCover)>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     steps: BTreeMap<Step, BTreeMap<SourceId, Windows>>,
+    /// Windows of which a column was acknowledged, shed from the WAL and lost.
+    shed: BTreeMap<Step, BTreeMap<SourceId, BTreeSet<u64>>>,
 }
 
 impl Coverage {
@@ -62,11 +72,29 @@ impl Coverage {
         held.unattributed = held.unattributed.saturating_add(cover.unattributed);
     }
 
+    /// Notes that a column of one source's window was acknowledged, shed from the WAL and lost.
+    pub fn add_shed(&mut self, step: Step, source: &SourceId, index: u16) {
+        let sources = self.shed.entry(step).or_default();
+        sources.entry(source.clone()).or_default().insert(u64::from(index));
+    }
+
     /// Adds everything of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (step, source, windows) in other.iter() {
             windows.iter().for_each(|&(index, cover)| self.add(step, source, index, cover));
         }
+        for (step, source, index) in other.shed() {
+            self.add_shed(step, source, index);
+        }
+    }
+
+    /// Windows that lost a column: step, source and place in the hour.
+    pub fn shed(&self) -> impl Iterator<Item = (Step, &SourceId, u16)> {
+        self.shed.iter().flat_map(|(&step, sources)| {
+            let windows = sources.iter();
+            windows
+                .flat_map(move |(source, at)| at.iter().map(move |&at| (step, source, at as u16)))
+        })
     }
 
     /// Every source's windows, by step: each with its place in the hour, ascending.
@@ -84,8 +112,7 @@ impl Coverage {
             out.uint(step.ms());
             out.uint(sources.len() as u64);
             for (source, windows) in sources {
-                out.prefixed(source.node.as_bytes());
-                out.raw(source.boot.as_bytes());
+                put_source(&mut out, source);
                 out.uint(windows.len() as u64);
                 let mut next = 0;
                 for &(index, cover) in windows {
@@ -96,7 +123,19 @@ impl Coverage {
                 }
             }
         }
-        envelope::seal(VERSION, &out.bytes)
+        if self.shed.is_empty() {
+            return envelope::seal(PLAIN, &out.bytes);
+        }
+        out.uint(self.shed.len() as u64);
+        for (step, sources) in &self.shed {
+            out.uint(step.ms());
+            out.uint(sources.len() as u64);
+            for (source, windows) in sources {
+                put_source(&mut out, source);
+                out.ascending(windows.iter());
+            }
+        }
+        envelope::seal(WITH_SHED, &out.bytes)
     }
 
     /// From a stored value.
@@ -104,14 +143,13 @@ impl Coverage {
     /// # Errors
     /// See [`CodecError`].
     pub fn decode(value: &[u8]) -> Result<Self, CodecError> {
-        let mut input = Reader::new(envelope::open(WHAT, VERSION, value)?, WHAT);
+        let (version, payload) = envelope::open_versioned(WHAT, WITH_SHED, value)?;
+        let mut input = Reader::new(payload, WHAT);
         let mut coverage = Self::default();
         for _ in 0..input.count()? {
-            let step = Step::recordable_from_ms(input.uint()?)
-                .map_err(|_| input.invalid("a step that cuts no hour"))?;
+            let step = read_step(&mut input)?;
             for _ in 0..input.count()? {
-                let node = input.text()?.to_owned();
-                let source = SourceId { node, boot: Uuid::from_bytes(input.array()?) };
+                let source = read_source(&mut input)?;
                 let windows = decode_windows(&mut input, step)?;
                 match coverage.steps.entry(step).or_default().entry(source) {
                     Entry::Vacant(free) => drop(free.insert(windows)),
@@ -124,9 +162,42 @@ impl Coverage {
                 }
             }
         }
+        if version == WITH_SHED {
+            coverage.read_shed(&mut input)?;
+        }
         input.end()?;
         Ok(coverage)
     }
+
+    fn read_shed(&mut self, input: &mut Reader<'_>) -> Result<(), CodecError> {
+        for _ in 0..input.count()? {
+            let step = read_step(input)?;
+            let most = step.columns_per_hour();
+            for _ in 0..input.count()? {
+                let source = read_source(input)?;
+                let windows = input.ascending(most)?;
+                if windows.last().is_some_and(|&last| last >= most as u64) {
+                    return Err(input.invalid("a window outside its hour"));
+                }
+                self.shed.entry(step).or_default().entry(source).or_default().extend(windows);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put_source(out: &mut Writer, source: &SourceId) {
+    out.prefixed(source.node.as_bytes());
+    out.raw(source.boot.as_bytes());
+}
+
+fn read_source(input: &mut Reader<'_>) -> Result<SourceId, CodecError> {
+    let node = input.text()?.to_owned();
+    Ok(SourceId { node, boot: Uuid::from_bytes(input.array()?) })
+}
+
+fn read_step(input: &mut Reader<'_>) -> Result<Step, CodecError> {
+    Step::recordable_from_ms(input.uint()?).map_err(|_| input.invalid("a step that cuts no hour"))
 }
 
 fn decode_windows(input: &mut Reader<'_>, step: Step) -> Result<Windows, CodecError> {

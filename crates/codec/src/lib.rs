@@ -25,6 +25,7 @@ mod patched;
 pub mod pin;
 mod presence;
 pub mod rollup;
+pub mod shed_record;
 mod varint;
 
 pub use block::{

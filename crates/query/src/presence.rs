@@ -9,7 +9,7 @@ use std::ops::{Range, RangeInclusive};
 
 use keyviz_codec::marks::Member;
 use keyviz_codec::{Coverage, WindowCover};
-use keyviz_lineage::{GroupId, HOUR_MS, Step};
+use keyviz_lineage::{Flags, GroupId, HOUR_MS, Step};
 use keyviz_store::{History, StoreError};
 
 use crate::CellState;
@@ -63,6 +63,11 @@ pub(crate) fn recorded_steps(
                 steps.insert(step);
             }
         }
+        let lost = coverage.shed().filter(|(step, _, at)| {
+            let start_ms = hour * HOUR_MS + u64::from(*at) * step.ms();
+            start_ms < to_ms && start_ms + step.ms() > from_ms
+        });
+        steps.extend(lost.map(|(step, ..)| step));
     }
     steps
 }
@@ -74,18 +79,25 @@ pub(crate) struct Presence {
     runs: Vec<(usize, CellState)>,
     /// Units in which some source covered more than a window's time, ascending.
     stretched: Vec<usize>,
+    /// Units in which some source's column was shed and lost, ascending.
+    shed: Vec<usize>,
     /// Operations on unknown routes, by column.
     pub(crate) unattributed: Vec<u64>,
 }
 
 impl Presence {
-    /// The state of a stretch of units as one, and whether any of it is stretched.
-    pub(crate) fn over(&self, units: &Range<usize>) -> (CellState, bool) {
+    /// The state of a stretch of units as one, and whether any of it is stretched or shed.
+    pub(crate) fn over(&self, units: &Range<usize>) -> (CellState, Flags) {
         let first = self.runs.partition_point(|&(start, _)| start <= units.start).saturating_sub(1);
         let runs = self.runs[first..].iter().take_while(|&&(start, _)| start < units.end);
         let state = runs.map(|&(_, state)| state).reduce(combine).unwrap_or_default();
-        let stretched = self.stretched.partition_point(|&unit| unit < units.start);
-        (state, self.stretched.get(stretched).is_some_and(|&unit| unit < units.end))
+        let any = |held: &[usize]| {
+            let first = held.partition_point(|&unit| unit < units.start);
+            held.get(first).is_some_and(|&unit| unit < units.end)
+        };
+        let flag = |is_set: bool, flag: Flags| if is_set { flag } else { Flags::NONE };
+        let stretched = flag(any(&self.stretched), Flags::STRETCHED);
+        (state, stretched.or(flag(any(&self.shed), Flags::SHED)))
     }
 }
 
@@ -112,8 +124,10 @@ pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Prese
             presence.push(unit, unit_state(&members, span, (unit, covered.first), now_ms));
         }
     }
-    presence.stretched.sort_unstable();
-    presence.stretched.dedup();
+    for units in [&mut presence.stretched, &mut presence.shed] {
+        units.sort_unstable();
+        units.dedup();
+    }
     presence
 }
 
@@ -158,6 +172,8 @@ impl Presence {
         span: &Span,
         covered: &mut Covered<'a>,
     ) {
+        let lost = coverage.shed().map(|(step, _, at)| hour * HOUR_MS + u64::from(at) * step.ms());
+        self.shed.extend(lost.filter_map(|start_ms| span.unit_of(start_ms)));
         let sources: Vec<_> = coverage.iter().collect();
         for boots in sources.chunk_by(|a, b| (a.0, &a.1.node) == (b.0, &b.1.node)) {
             let (step, source, _) = boots[0];

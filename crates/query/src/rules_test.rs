@@ -496,3 +496,27 @@ fn a_range_that_splits_and_merges_all_day_is_shared_out_at_once() {
     let answer = ask(&world, &request);
     assert_eq!((counted(&answer.rows[0]), counted(&answer.rows[1])), (vec![501], vec![500]));
 }
+
+#[test]
+fn a_window_whose_column_was_shed_is_flagged_whatever_else_is_in_it() {
+    let mut world = created(&[(1, "", "")]);
+    tell(&mut world, 0, &[((1, 1), 9)]);
+    world.lose(1, "n1", minute(1), step(60_000));
+    tell(&mut world, 2, &[((1, 1), 5)]);
+    tell_as(&mut world, 3, &[], "n2", 60_000, &[1]);
+    world.lose(1, "n1", minute(3), step(60_000));
+    let answer = ask(&world, &span(0, 4));
+    let cells = &row(&answer, "route:1").cells;
+    let flags: Vec<Flags> = cells.iter().map(|cell| cell.flags).collect();
+    let both = Flags::PARTIAL.or(Flags::SHED);
+    assert_eq!(flags, [Flags::NONE, Flags::SHED, Flags::NONE, both]);
+    assert_eq!(
+        states(row(&answer, "route:1")),
+        ["measured", "missing", "measured", "partial"],
+        "n1 is expected from its first column on"
+    );
+    // One coarser cell over all of it.
+    let answer = ask(&world, &MatrixRequest { step: Some(step(HOUR_MS)), ..span(0, 4) });
+    let cell = row(&answer, "route:1").cells[0];
+    assert!(cell.flags.has(both) && cell.counted == 14, "{cell:?}");
+}

@@ -16,8 +16,8 @@ use crate::span::Span;
 use crate::sums::Mark;
 use crate::{CellState, MatrixCell};
 
-/// A state, and whether any of it is stretched.
-type Seen = (CellState, bool);
+/// A state, and whether any of it is stretched or shed.
+type Seen = (CellState, Flags);
 
 /// Tells what cells are.
 pub(crate) struct States<'a> {
@@ -131,7 +131,7 @@ impl<'a> States<'a> {
                 Some(_) if gone > 0 => CellState::Partial,
                 Some((recorded, _)) => state(recorded, traffic, mark.unread),
             };
-            add_flags(cell, seen.is_some_and(|(_, stretched)| stretched));
+            add_flags(cell, seen.map_or(Flags::NONE, |(_, flags)| flags));
         }
     }
 
@@ -202,20 +202,18 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> usize {
 }
 
 fn add(seen: &mut Option<Seen>, more: Option<Seen>) {
-    if let Some((state, stretched)) = more {
+    if let Some((state, flags)) = more {
         *seen = Some(match *seen {
-            Some(held) => (presence::combine(held.0, state), held.1 || stretched),
-            None => (state, stretched),
+            Some(held) => (presence::combine(held.0, state), held.1.or(flags)),
+            None => (state, flags),
         });
     }
 }
 
-fn add_flags(cell: &mut MatrixCell, stretched: bool) {
+fn add_flags(cell: &mut MatrixCell, seen: Flags) {
+    cell.flags = cell.flags.or(seen);
     if cell.state == CellState::Partial {
         cell.flags = cell.flags.or(Flags::PARTIAL);
-    }
-    if stretched {
-        cell.flags = cell.flags.or(Flags::STRETCHED);
     }
     if cell.counted == u64::MAX || cell.inherited == u64::MAX {
         cell.flags = cell.flags.or(Flags::SATURATED);

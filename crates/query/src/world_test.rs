@@ -258,6 +258,14 @@ impl World {
         }
     }
 
+    /// A column of a node was acknowledged, shed and lost.
+    pub(crate) fn lose(&mut self, group: GroupId, node: &str, start_ms: u64, step: Step) {
+        let window = Window::new(start_ms, step).unwrap();
+        let source = SourceId { node: node.to_owned(), boot: Uuid::from_u128(1) };
+        let coverage = self.coverage.entry((group, window.hour())).or_default();
+        coverage.add_shed(step, &source, window.index_in_hour() as u16);
+    }
+
     fn send_bucket(&mut self, sent: &Sent<'_>, bucket: &Bucket) {
         let window = Window::new(sent.start_ms, sent.step).unwrap();
         let (hour, index) = (window.hour(), window.index_in_hour() as u16);

@@ -64,7 +64,7 @@ impl Ingest {
         Ok(Held {
             segments: self.wal.hold()?,
             next_sequence: self.wal.next_sequence(),
-            has_shed: self.wal.stats().shed_records > 0,
+            has_shed: self.shed.lock().is_outstanding(),
         })
     }
 }

@@ -17,16 +17,21 @@ use crate::ingest::{Effect, Ingest, KIND_SKIP, Pending, Verdict};
 
 /// How long ingest waits for a checkpoint when the WAL is nearly full.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// The least time between two lines about the same trouble.
+const TELL_MS: u64 = 60_000;
 
 impl Ingest {
     /// R6: a consumed sequence leaves its mark.
     pub(crate) fn log_skip(&mut self, source: &SourceId, sequence: u64) -> Result<(), String> {
         let payload = column_record::encode_skip(source, sequence);
-        self.log(KIND_SKIP, 0, &payload).map(|_| ()).map_err(|error| error.to_string())
+        let logged = self.log(KIND_SKIP, 0, &payload).map_err(|error| error.to_string())?;
+        self.shed.lock().skip(logged, source, sequence);
+        Ok(())
     }
 
     pub(crate) fn log(&mut self, kind: u8, flags: u8, payload: &[u8]) -> Result<u64, WalError> {
         let hour = unix_hour(self.shared.clock.unix_ms());
+        self.shed.lock().unix_hour = hour;
         let appended = self.wal.append(hour, kind, flags, payload);
         let cannot_write =
             matches!(&appended, Err(error) if !matches!(error, WalError::RecordTooLarge { .. }));
@@ -34,17 +39,30 @@ impl Ingest {
             Counters::set(&self.shared.counters.wal_failing, 1);
         }
         self.batch_bytes += payload.len() as u64;
+        self.tell_shed();
+        appended
+    }
+
+    /// Counts what was shed, and says it once a minute.
+    fn tell_shed(&mut self) {
         let counters = &self.shared.counters;
         for shed in self.wal.take_shed() {
             Counters::add(&counters.shed_records, shed.records);
             Counters::add(&counters.shed_bytes, shed.bytes);
-            tracing::warn!(
-                records = shed.records,
-                bytes = shed.bytes,
-                "the WAL is at its cap and the store cannot take it: oldest records shed (still in memory)"
+            self.shed_untold.0 += shed.records;
+            self.shed_untold.1 += shed.bytes;
+        }
+        let (records, bytes) = self.shed_untold;
+        let now_ms = self.shared.clock.monotonic_ms();
+        if records > 0 && now_ms >= self.tell_shed_after_ms {
+            self.shed_untold = (0, 0);
+            self.tell_shed_after_ms = now_ms + TELL_MS;
+            tracing::error!(
+                records,
+                bytes,
+                "the WAL is at its cap and the store takes no checkpoint: its oldest records were shed. They are still in memory; what a kill loses of them will be shown as shed. Free disk space or check the device"
             );
         }
-        appended
     }
 
     /// Whether the batch should be committed before it grows further.
@@ -154,7 +172,12 @@ impl Ingest {
         let silent: Vec<SourceId> = silent.map(|(source, _)| source.clone()).collect();
         silent.iter().for_each(|source| batch.delete(NODE_GROUP, &key(source)));
         if let Err(error) = self.shared.store.commit(&batch) {
-            tracing::error!(%error, "the WAL is kept: marks could not be stored");
+            // Near its cap this is tried for every entry.
+            let now_ms = self.shared.clock.monotonic_ms();
+            if now_ms >= self.tell_kept_after_ms {
+                self.tell_kept_after_ms = now_ms + TELL_MS;
+                tracing::error!(%error, "the WAL is kept: marks could not be stored");
+            }
             return;
         }
         self.changed_boots.clear();
@@ -163,6 +186,7 @@ impl Ingest {
             Ok(_) => Counters::set(&self.shared.counters.wal_bytes, self.wal.usage().bytes),
             Err(error) => tracing::warn!(%error, "WAL segments could not be removed yet"),
         }
+        self.shed.lock().release(up_to);
         Counters::add(&self.shared.counters.releases, 1);
     }
 }

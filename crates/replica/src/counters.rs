@@ -65,6 +65,8 @@ counters! {
     shed_records,
     /// WAL bytes shed.
     shed_bytes,
+    /// Columns that were acknowledged and shed, and that the last start found gone.
+    shed_lost_columns,
     /// WAL records that a replay could not use.
     unusable_records,
     /// Bytes in the WAL.

@@ -28,6 +28,7 @@ use crate::counters::Counters;
 use crate::issuer::Issuer;
 use crate::memory::Placed;
 use crate::recorder::Shared;
+use crate::shed::SharedShedLog;
 
 /// WAL record: a column ([`column_record`]).
 pub(crate) const KIND_COLUMN: u8 = 1;
@@ -128,9 +129,41 @@ pub(crate) struct Ingest {
     pub(crate) limbo: Vec<Effect>,
     /// Nothing more is taken.
     pub(crate) is_closed: bool,
+    /// What the WAL holds, and what it has shed.
+    pub(crate) shed: SharedShedLog,
+    /// Records and bytes that were shed, and no line has said so yet.
+    pub(crate) shed_untold: (u64, u64),
+    /// By the monotonic clock.
+    pub(crate) tell_shed_after_ms: u64,
+    /// The same of a WAL that cannot be released.
+    pub(crate) tell_kept_after_ms: u64,
 }
 
 impl Ingest {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        wal: Wal,
+        boots: HashMap<SourceId, BootMark>,
+        issuer: Issuer,
+        shed: SharedShedLog,
+    ) -> Self {
+        Self {
+            shared,
+            wal,
+            boots,
+            changed_boots: HashSet::new(),
+            issuer,
+            pending: Vec::new(),
+            batch_bytes: 0,
+            limbo: Vec::new(),
+            is_closed: false,
+            shed,
+            shed_untold: (0, 0),
+            tell_shed_after_ms: 0,
+            tell_kept_after_ms: 0,
+        }
+    }
+
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
         if let Err(reason) = self.complete_moves(None) {
             tracing::warn!(reason, "a move will be completed later");
@@ -306,6 +339,7 @@ impl Ingest {
             }
             logged => logged.map_err(|error| error.to_string())?,
         };
+        self.shed.lock().column(wal_sequence, source, sequence, &column);
         let verdict = Verdict::Stored { rows: placed.len() as u64, refused_rows: refused };
         let source = source.clone();
         Ok((verdict, Some(Effect::Column { wal_sequence, source, column, placed })))
@@ -426,6 +460,7 @@ impl Ingest {
     fn take_leave(&mut self, source: &SourceId, sequence: u64) -> Taken {
         let payload = column_record::encode_skip(source, sequence);
         let wal_sequence = self.log(KIND_LEAVE, 0, &payload).map_err(|error| error.to_string())?;
+        self.shed.lock().leave(wal_sequence, source, sequence);
         // Nothing is expected behind the last window that it sent.
         let left_ms = self.boots.get(source).map_or(0, |mark| mark.last_window_end_ms);
         let verdict = Verdict::Stored { rows: 0, refused_rows: Vec::new() };

@@ -46,6 +46,7 @@ mod reclaim;
 mod recorder;
 mod recovery;
 mod rehome;
+mod shed;
 mod stand_ins;
 mod state_machine;
 mod sweep;
@@ -67,10 +68,12 @@ pub use recorder::{Progress, Recorder};
 pub use state_machine::StateMachine;
 pub use sweep::removable;
 pub use view::RecorderView;
-pub use wal_check::check_wal;
+pub use wal_check::{EntrySeen, RecordSeen, check_wal, read_record};
 
 #[cfg(test)]
 mod bucket_test;
+#[cfg(test)]
+mod day_test;
 #[cfg(test)]
 mod race_test;
 #[cfg(test)]

@@ -117,6 +117,29 @@ impl Memory {
         }
     }
 
+    /// A column was acknowledged, shed and lost: its window is marked in these groups.
+    pub(crate) fn lose(
+        &mut self,
+        wal_sequence: u64,
+        source: &SourceId,
+        window: Window,
+        groups: &[GroupId],
+    ) {
+        for &group in groups {
+            let delta = self.open(group, wal_sequence);
+            let coverage = delta.coverage.entry(window.hour()).or_default();
+            coverage.add_shed(window.step, source, window.index_in_hour() as u16);
+            if group == keyviz_codec::key_layout::NODE_GROUP {
+                continue;
+            }
+            let member = self.member(group, &source.node);
+            if member.arrived(window.start_ms) {
+                let changed = member.clone();
+                self.open(group, wal_sequence).members.insert(source.node.clone(), changed);
+            }
+        }
+    }
+
     fn add_bucket(
         &mut self,
         wal_sequence: u64,

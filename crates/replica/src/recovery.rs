@@ -1,7 +1,7 @@
 //! The start: open the store, replay the WAL over it, and hand over to the ingest thread.
 //!
 //! Invariants: a WAL record is added to memory only for groups whose applied mark lies before it
-//! (R3); within the WAL each (node, boot, sequence) counts once; every acknowledged row finds a lineage
+//! (R3); within the WAL each (node, boot, sequence) counts once; what was shed and is gone is marked (`shed.rs`); every acknowledged row finds a lineage
 //! again (`rehome.rs`); nothing that the WAL holds can stop a start: what cannot be used is counted,
 //! reported and left behind.
 
@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use keyviz_codec::column_record;
 use keyviz_codec::marks::{Applied, BootMark, digest};
+use keyviz_codec::shed_record::{Held, ShedEntry};
 use keyviz_lineage::{Clock, Column, GroupId, HOUR_MS, Hlc, LineageGraph, LineageId, SourceId};
 use keyviz_store::retention::Retention;
 use keyviz_store::{DataDir, History, Store, StoreError, StoreOptions, UpgradeProgress};
-use keyviz_wal::{FileSystem, Record, Wal, WalOptions};
+use keyviz_wal::{FileSystem, Record, Recovery, Wal, WalOptions};
 
 use crate::config::{RecorderConfig, RecorderError};
 use crate::counters::Counters;
@@ -26,6 +27,7 @@ use crate::issuer::Issuer;
 use crate::memory::Memory;
 use crate::recorder::{CheckpointSignal, Progress, Shared};
 use crate::rehome::Rehome;
+use crate::shed::{Noted, SharedShedLog, ShedLog};
 use crate::state_machine::StateMachine;
 use crate::{pins, stand_ins};
 
@@ -65,13 +67,14 @@ pub(crate) fn recover(
     let log = make_log(Arc::clone(&machine));
 
     let last_applied = applied.values().map(|applied| applied.wal_sequence).max().unwrap_or(0);
+    let (shed_log, noted) = ShedLog::open(Arc::clone(&wal_files), &data_dir.wal());
+    let last_noted = noted.keys().next_back().copied().unwrap_or(0);
     let options = WalOptions {
         sync: config.wal_sync,
-        min_next_sequence: last_applied + 1,
+        min_next_sequence: last_applied.max(last_noted) + 1,
         ..WalOptions::with_max_bytes(config.wal_max_bytes)
     };
-    let (mut wal, mut recovery) = Wal::open(wal_files, &data_dir.wal(), options)?;
-    progress.total_bytes.store(recovery.report().bytes, Ordering::Relaxed);
+    let (mut wal, recovery) = Wal::open(wal_files, &data_dir.wal(), options)?;
     let issuer = Issuer::new(Arc::clone(&clock), Arc::clone(&store), hlc);
     let mut replay = Replay {
         applied,
@@ -79,21 +82,17 @@ pub(crate) fn recover(
         memory,
         homes: Rehome { machine: Arc::clone(&machine), log: Arc::clone(&log), issuer, rehomed: 0 },
         seen: HashMap::new(),
+        shed_log,
+        noted,
         counters: &counters,
         now_ms: clock.unix_ms(),
     };
-    while let Some(record) = recovery.next_record() {
-        progress.done_bytes.fetch_add(record.payload.len() as u64, Ordering::Relaxed);
-        replay.take(&record)?;
-    }
-    let Replay { boots, memory, homes, seen, .. } = replay;
-    Counters::set(&counters.rehomed_rows, homes.rehomed);
-    for finding in &recovery.report().findings {
-        tracing::warn!(%finding, "WAL");
-    }
-    drop(recovery);
+    replay.run(recovery, progress)?;
+    let Replay { boots, memory, homes, seen, shed_log, .. } = replay;
     // Covers what the replay delivered, before any of it is acknowledged again.
     wal.commit()?;
+    let shed = SharedShedLog::new(shed_log);
+    wal.note_shed_by(Box::new(shed.clone()));
 
     let shared = Arc::new(Shared {
         config,
@@ -109,17 +108,9 @@ pub(crate) fn recover(
         _damaged_pins: damaged_pins,
         _data_dir: data_dir,
     });
-    Ok(Ingest {
-        shared,
-        wal,
-        boots,
-        issuer: homes.issuer,
-        changed_boots: seen.into_keys().collect(),
-        pending: Vec::new(),
-        batch_bytes: 0,
-        limbo: Vec::new(),
-        is_closed: false,
-    })
+    let mut ingest = Ingest::new(shared, wal, boots, homes.issuer, shed);
+    ingest.changed_boots.extend(seen.into_keys());
+    Ok(ingest)
 }
 
 /// Tells readiness and the log how far an upgrade is: the log at its beginning, and for each tenth.
@@ -196,13 +187,70 @@ struct Replay<'a> {
     homes: Rehome,
     /// For each boot, the sequences that this replay has met, with their first WAL record.
     seen: HashMap<SourceId, HashMap<u64, u64>>,
+    shed_log: ShedLog,
+    /// What was shed and was not looked at yet.
+    noted: Noted,
     counters: &'a Counters,
     now_ms: u64,
 }
 
 impl Replay<'_> {
+    /// Takes every record, and tells what was out of the ordinary.
+    fn run(&mut self, mut recovery: Recovery, progress: &Progress) -> Result<(), StoreError> {
+        progress.total_bytes.store(recovery.report().bytes, Ordering::Relaxed);
+        while let Some(record) = recovery.next_record() {
+            progress.done_bytes.fetch_add(record.payload.len() as u64, Ordering::Relaxed);
+            self.take(&record)?;
+        }
+        self.lose_before(u64::MAX);
+        tell_lost(self.counters);
+        Counters::set(&self.counters.rehomed_rows, self.homes.rehomed);
+        for finding in &recovery.report().findings {
+            tracing::warn!(%finding, "WAL");
+        }
+        Ok(())
+    }
+
+    /// Everything that was shed and has a WAL sequence below `wal_sequence` is gone, unless its group
+    /// has applied it: in the order of their sequences, so before newer records are taken.
+    fn lose_before(&mut self, wal_sequence: u64) {
+        while let Some(entry) = self.noted.first_entry().filter(|entry| *entry.key() < wal_sequence)
+        {
+            let ShedEntry { wal_sequence, source, sequence, held } = entry.remove();
+            self.seen.entry(source.clone()).or_default();
+            let mark = self.boots.entry(source.clone()).or_default();
+            let window_end_ms = match &held {
+                Held::Column { window, .. } => window.end_ms(),
+                Held::Nothing | Held::Leave => 0,
+            };
+            if sequence > mark.last_sequence {
+                mark.take(sequence, 0, window_end_ms, self.now_ms);
+            }
+            let applied = &self.applied;
+            let done = |group| {
+                applied.get(&group).is_some_and(|applied| applied.wal_sequence >= wal_sequence)
+            };
+            match held {
+                Held::Column { window, groups } => {
+                    let lost: Vec<GroupId> = groups.into_iter().filter(|&g| !done(g)).collect();
+                    let is_lost = u64::from(!lost.is_empty());
+                    Counters::add(&self.counters.shed_lost_columns, is_lost);
+                    self.memory.lose(wal_sequence, &source, window, &lost);
+                }
+                Held::Leave => {
+                    let left_ms = mark.last_window_end_ms;
+                    self.memory.leave(wal_sequence, &source.node, left_ms, done);
+                }
+                Held::Nothing => {}
+            }
+        }
+    }
+
     /// Fails only where the store does.
     fn take(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+        self.lose_before(record.sequence);
+        // It was noted, and then it was not shed after all.
+        self.noted.remove(&record.sequence);
         let (source, sequence, column) = match read(record) {
             Ok(read) => read,
             Err(reason) => {
@@ -216,6 +264,13 @@ impl Replay<'_> {
             }
         };
         Counters::add(&self.counters.replayed_records, 1);
+        match &column {
+            Some(column) => self.shed_log.column(record.sequence, &source, sequence, column),
+            None if record.kind == KIND_LEAVE => {
+                self.shed_log.leave(record.sequence, &source, sequence);
+            }
+            None => self.shed_log.skip(record.sequence, &source, sequence),
+        }
         let seen = self.seen.entry(source.clone()).or_default();
         let first_wal = *seen.entry(sequence).or_insert(record.sequence);
         let window_end_ms = column.as_ref().map_or(0, |column| column.window.end_ms());
@@ -245,6 +300,16 @@ impl Replay<'_> {
             None => {}
         }
         Ok(())
+    }
+}
+
+fn tell_lost(counters: &Counters) {
+    let columns = counters.snapshot().shed_lost_columns;
+    if columns > 0 {
+        tracing::error!(
+            columns,
+            "acknowledged columns had been shed from the WAL and are gone: the store had not taken them. Their cells are flagged shed"
+        );
     }
 }
 

@@ -1,15 +1,55 @@
 //! The WAL of a folder that nobody uses, read without changing it.
 //!
-//! Responsible for: damage in segments and records that do not decode, as findings.
+//! Responsible for: damage in segments and records that do not decode, as findings; what a record says,
+//! for people; what was shed.
 //! Must not: replay anything, or change a file.
 //! Proof: `wal_check_test.rs`.
 
 use std::path::Path;
 
+use keyviz_lineage::{Column, SourceId};
 use keyviz_store::{Findings, Severity};
-use keyviz_wal::{FileSystem, Finding, Inspection, WalError, inspect};
+use keyviz_wal::{FileSystem, Finding, Inspection, Record, WalError, inspect};
 
+use crate::ingest::KIND_LEAVE;
 use crate::recovery::read;
+use crate::shed;
+
+/// What a record of the WAL says.
+#[derive(Clone, Debug)]
+pub struct RecordSeen {
+    /// Whose entry it is.
+    pub source: SourceId,
+    /// Under which number.
+    pub sequence: u64,
+    /// What it holds.
+    pub entry: EntrySeen,
+}
+
+/// What an entry is.
+#[derive(Clone, Debug)]
+pub enum EntrySeen {
+    /// A column.
+    Column(Box<Column>),
+    /// The source left.
+    Leave,
+    /// A number that was consumed by a transition, or by what was refused.
+    Nothing,
+}
+
+/// Reads one record.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn read_record(record: &Record<'_>) -> Result<RecordSeen, String> {
+    let (source, sequence, column) = read(record)?;
+    let entry = match column {
+        Some(column) => EntrySeen::Column(Box::new(column)),
+        None if record.kind == KIND_LEAVE => EntrySeen::Leave,
+        None => EntrySeen::Nothing,
+    };
+    Ok(RecordSeen { source, sequence, entry })
+}
 
 /// Reads every segment in `dir` and adds what is wrong to `findings`.
 ///
@@ -70,6 +110,7 @@ pub fn check_wal(
             _ => {}
         }
     }
+    note_shed(files, dir, findings)?;
     for path in &seen.set_aside {
         findings.add(
             Severity::Note,
@@ -80,6 +121,33 @@ pub fn check_wal(
         );
     }
     Ok(seen)
+}
+
+fn note_shed(files: &dyn FileSystem, dir: &Path, findings: &mut Findings) -> Result<(), WalError> {
+    let (mut columns, mut unusable) = (0, None);
+    inspect(files, &shed::folder(dir), &mut |_, record| match shed::columns_in(&record) {
+        Ok(named) => columns += named,
+        Err(reason) => unusable = Some(reason),
+    })?;
+    if columns > 0 {
+        findings.add(
+            Severity::Warning,
+            None,
+            "wal/owner-shed",
+            format!("{columns} acknowledged columns were shed from the log at its cap"),
+            "the next start flags those as shed that the store has not taken after all",
+        );
+    }
+    if let Some(reason) = unusable {
+        findings.add(
+            Severity::Error,
+            None,
+            "wal/owner-shed",
+            format!("a record of what was shed cannot be used: {reason}"),
+            "windows that it names are missing, and not flagged as shed; use the keyviz that wrote it",
+        );
+    }
+    Ok(())
 }
 
 #[cfg(test)]

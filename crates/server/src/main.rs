@@ -49,6 +49,8 @@ enum Command {
     Repair(tools::repair::RepairArgs),
     /// Say what takes the space in a data folder
     Stats(tools::stats::StatsArgs),
+    /// Look into the write-ahead log of a stopped node, without changing a byte
+    Wal(tools::wal::WalArgs),
     /// Rewrite the files of a stopped node into one level
     Compact(tools::compact::CompactArgs),
     /// Take a backup of a stopped folder or a running node; list and verify backups
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
         Command::Check(args) => return exit_code(tools::check::run(&args)),
         Command::Repair(args) => return exit_code(tools::repair::run(&args)),
         Command::Stats(args) => return exit_code(tools::stats::run(&args)),
+        Command::Wal(args) => return exit_code(tools::wal::run(&args)),
         Command::Compact(args) => return exit_code(tools::compact::run(&args)),
         Command::Backup(args) => return exit_code(block_on(tools::backup::run(args))),
         Command::Restore(args) => return exit_code(tools::restore::run(&args)),

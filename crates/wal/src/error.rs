@@ -62,6 +62,18 @@ pub enum WalError {
         /// The reason.
         source: io::Error,
     },
+    /// The log is full, and what would be shed for the record could not be noted; nothing was logged.
+    #[error(
+        "the WAL is full, and what segment {} holds cannot be noted before it is shed: {source}; \
+         nothing was logged, free space or have the records persisted and append again",
+        path.display()
+    )]
+    Room {
+        /// The segment that stays.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
     /// Records could not be written and are refused; a restart may still find them, under
     /// sequences that no other record has.
     #[error(

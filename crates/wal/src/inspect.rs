@@ -71,6 +71,7 @@ pub fn inspect(
         match entry.name.to_str().map_or(FileName::Foreign, FileName::parse) {
             FileName::Segment(name) => segments.push((name, entry)),
             FileName::Aside(..) | FileName::Partial => inspection.set_aside.push(path),
+            FileName::Owners => {}
             FileName::Foreign => inspection.findings.push(Finding::Foreign { path }),
         }
     }

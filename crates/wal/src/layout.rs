@@ -196,6 +196,9 @@ impl SegmentName {
     }
 }
 
+/// What the names of the owner's own files and folders beside the segments begin with.
+pub const OWNERS_PREFIX: &str = "owner-";
+
 /// What a file is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FileName {
@@ -204,6 +207,8 @@ pub(crate) enum FileName {
     Aside(SegmentName, u64),
     /// A copy that was not finished.
     Partial,
+    /// Something that the owner keeps beside the segments.
+    Owners,
     Foreign,
 }
 
@@ -211,6 +216,9 @@ impl FileName {
     pub(crate) fn parse(name: &str) -> Self {
         if let Some(segment) = SegmentName::parse(name) {
             return Self::Segment(segment);
+        }
+        if name.starts_with(OWNERS_PREFIX) {
+            return Self::Owners;
         }
         let (stem, partial) = match name.strip_suffix(".partial") {
             Some(stem) => (stem, true),

@@ -100,6 +100,7 @@ fn names_sort_and_only_canonical_ones_are_ours() {
     let aside = aside_name(name(1, 2), 3);
     assert_eq!(FileName::parse(&aside), FileName::Aside(name(1, 2), 3));
     assert_eq!(FileName::parse(&format!("{aside}.partial")), FileName::Partial);
+    assert_eq!(FileName::parse("owner-anything"), FileName::Owners);
     for foreign in [
         "",
         "wal-.log",

@@ -11,6 +11,7 @@
 //! | `wal-<hour>-<id>.log` | a segment; `hour` is the Unix hour (8 digits), `id` the segment id (20 digits) |
 //! | `wal-<hour>-<id>.log.corrupt-<n>` | a bad segment, copied or moved aside; the 4 with the largest `n` are kept |
 //! | `wal-<hour>-<id>.log.corrupt-<n>.partial` | a copy that a crash interrupted; removed at the next start |
+//! | `owner-<anything>` | the owner's: neither touched nor reported |
 //! | anything else | foreign: reported, never touched |
 //!
 //! A segment is a header and then frames without padding. Integers are little-endian.
@@ -43,7 +44,8 @@
 //! - **W7** At most one segment holds records that were not synced.
 //! - **W8** Segment bytes stay within `max_bytes` (not counting a segment that is being replaced,
 //!   until the fsync of its successor); what is shed for that is whole files, the oldest
-//!   first, never the active one, and each is reported.
+//!   first, never the active one, and each is reported; where the owner wants to know before
+//!   ([`Wal::note_shed_by`]), nothing is shed that it could not note.
 //! - **W9** A segment id is at least the sequence of its first record, so that an id is not used
 //!   again after a full release and a restart.
 //!
@@ -93,10 +95,11 @@ pub use error::WalError;
 pub use fs::{Access, Entry, FileSystem, LogFile, RealFs};
 pub use hold::{HeldSegment, hold_segments};
 pub use inspect::{Inspection, SegmentView, inspect};
+pub use layout::OWNERS_PREFIX;
 pub use options::{SyncPolicy, WalOptions};
 pub use replay::{Record, Recovery};
 pub use report::{Finding, Reason, RecoveryReport, Released, SequenceRange, Shed, Stats, Usage};
-pub use wal::{NewRecord, Wal};
+pub use wal::{NewRecord, ShedNotes, Wal};
 
 #[cfg(test)]
 mod damage_test;

@@ -149,6 +149,7 @@ impl<'a> Start<'a> {
                     kept.push(Kept { number, name, bytes: entry.bytes });
                 }
                 FileName::Partial => self.remove(0, path, Reason::Unfinished),
+                FileName::Owners => {}
                 FileName::Foreign => {
                     self.report.foreign_files += 1;
                     if self.report.foreign_files <= LISTED_FOREIGN_FILES {

@@ -54,6 +54,15 @@ pub struct NewRecord<'a> {
     pub payload: &'a [u8],
 }
 
+/// Who is to know what is shed before it is.
+pub trait ShedNotes: std::fmt::Debug + Send {
+    /// Notes durably that these records go.
+    ///
+    /// # Errors
+    /// They stay, and what they should have made room for is refused.
+    fn note(&mut self, shed: &Shed) -> io::Result<()>;
+}
+
 /// A write-ahead log in one folder, used by one thread.
 ///
 /// Dropping it does not sync: call [`Self::sync`] before, if that matters.
@@ -69,6 +78,7 @@ pub struct Wal {
     unsynced: Unsynced,
     stuck: Vec<(PathBuf, u64)>,
     shed: Vec<Shed>,
+    notes: Option<Box<dyn ShedNotes>>,
     hour: u64,
     next_id: u64,
     next_sequence: u64,
@@ -104,6 +114,7 @@ impl Wal {
             unsynced: recovered.carried,
             stuck: Vec::new(),
             shed: Vec::new(),
+            notes: None,
             hour: 0,
             next_id: recovered.next_id,
             next_sequence: recovered.next_sequence,
@@ -114,13 +125,18 @@ impl Wal {
         Ok((wal, recovered.recovery))
     }
 
+    /// From now on nothing is shed before `notes` has noted it durably.
+    pub fn note_shed_by(&mut self, notes: Box<dyn ShedNotes>) {
+        self.notes = Some(notes);
+    }
+
     /// Writes one record to the operating system and returns its sequence. `hour` is the Unix hour
     /// (seconds / 3,600) for the segment's name. The record survives `kill -9` now, and power loss
     /// after the next [`Self::commit`].
     ///
     /// # Errors
-    /// [`WalError::RecordTooLarge`], [`WalError::Create`], [`WalError::Write`],
-    /// [`WalError::Backlog`], [`WalError::SequencesExhausted`]: the record must not be acknowledged
+    /// [`WalError::RecordTooLarge`], [`WalError::Create`], [`WalError::Room`],
+    /// [`WalError::Write`], [`WalError::Backlog`], [`WalError::SequencesExhausted`]: the record must not be acknowledged
     /// but appended again. After `Write` it may turn up in a later replay all the same.
     pub fn append(
         &mut self,
@@ -217,8 +233,8 @@ impl Wal {
             self.rotate();
         }
         if self.active.is_some() {
-            self.make_room(bytes);
-            return Ok(());
+            let room = self.make_room(bytes);
+            return room.map_err(|e| WalError::Room { path: e.path, source: e.source });
         }
         if !fits(self.unsynced.len()) {
             return Err(WalError::Backlog { unsynced_bytes: self.unsynced.len(), limit_bytes });
@@ -250,7 +266,7 @@ impl Wal {
     fn start_segment(&mut self, bytes: u64) -> Result<(), FileError> {
         debug_assert!(self.active.is_none(), "W2");
         let header = if self.unsynced.is_empty() { HEADER_LEN as u64 } else { 0 }; // else counted
-        self.make_room(header + bytes);
+        self.make_room(header + bytes)?;
         let (name, mut active) = self.create_segment()?;
         let begun = active.begin(name, &mut self.unsynced).and_then(|()| {
             self.fs.sync_dir(&self.dir).inspect_err(|_| self.stats.failed_dir_syncs += 1)

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::rig_test::{DIR, append, open, segments, small};
 use crate::testing::{FaultyFs, Op, PowerCut};
 use crate::{
-    Finding, NewRecord, RealFs, Reason, Released, Shed, SyncPolicy, Wal, WalError, WalOptions,
+    Finding, NewRecord, RealFs, Reason, Released, Shed, ShedNotes, SyncPolicy, Wal, WalError,
+    WalOptions,
 };
 
 #[test]
@@ -180,6 +182,50 @@ fn the_oldest_segments_are_shed_to_keep_the_cap() {
     let (_, records, _) = open(&fs, small());
     assert_eq!(records[0].0, expected.last().unwrap().last_sequence + 1);
     assert_eq!(records.last().unwrap().0, 101);
+}
+
+/// What was noted, and whether it works.
+#[derive(Clone, Debug, Default)]
+struct Notes(Arc<Mutex<(Vec<Shed>, bool)>>);
+
+impl ShedNotes for Notes {
+    fn note(&mut self, shed: &Shed) -> io::Result<()> {
+        let mut held = self.0.lock().unwrap();
+        if held.1 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        held.0.push(*shed);
+        Ok(())
+    }
+}
+
+#[test]
+fn nothing_is_shed_that_could_not_be_noted() {
+    let fs = FaultyFs::new();
+    let (mut wal, _, _) = open(&fs, small());
+    let notes = Notes::default();
+    wal.note_shed_by(Box::new(notes.clone()));
+    let (mut shed, mut taken) = (Vec::new(), 0);
+    for round in 0..60 {
+        notes.0.lock().unwrap().1 = (20..40).contains(&round);
+        for size in [100, 1_000] {
+            match append(&mut wal, 1, &vec![1; size]) {
+                Ok(_) => taken += 1,
+                Err(WalError::Room { .. } | WalError::Create { .. }) => {
+                    assert!((20..40).contains(&round), "round {round}");
+                }
+                Err(error) => panic!("{error}"),
+            }
+            shed.extend(wal.take_shed());
+            assert_eq!(notes.0.lock().unwrap().0, shed, "noted before, each once");
+            assert!(wal.usage().bytes <= 4_000, "W8");
+        }
+    }
+    wal.commit().unwrap();
+    let (_, records, _) = open(&fs, small());
+    let lost: u64 = shed.iter().map(|s| s.records).sum();
+    assert_eq!(records.len() as u64 + lost, taken);
+    assert!(lost > 40 && taken < 120, "{lost} shed, {taken} taken");
 }
 
 #[test]

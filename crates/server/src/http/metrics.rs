@@ -82,6 +82,7 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_ready", "1 once the node takes columns.", 1),
         ("keyviz_wal_bytes", "Bytes in the WAL.", c.wal_bytes),
         ("keyviz_wal_max_bytes", "The WAL's cap.", c.wal_cap_bytes),
+        ("keyviz_wal_shed_lost_columns", "Acknowledged columns that were shed and that the last start found gone.", c.shed_lost_columns),
         ("keyviz_wal_failing", "1 while the WAL cannot be made durable.", c.wal_failing),
         ("keyviz_store_failing", "1 while the store takes no checkpoints.", c.store_failing),
         ("keyviz_gc_frozen", "1 while a clock jump keeps history from being dropped.", c.gc_frozen),

@@ -1,4 +1,5 @@
-//! The operator's tools over a data folder: `check`, `repair`, `stats`, `compact`, `backup`, `restore`.
+//! The operator's tools over a data folder: `check`, `repair`, `stats`, `compact`, `backup`, `restore`,
+//! `wal`.
 //!
 //! Responsible for: flags, progress on stderr, tables and JSON on stdout, exit codes. What is looked at
 //! and done is `keyviz_store`'s and `keyviz_replica`'s.
@@ -13,6 +14,7 @@ pub(crate) mod compact;
 pub(crate) mod repair;
 pub(crate) mod restore;
 pub(crate) mod stats;
+pub(crate) mod wal;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};

@@ -17,13 +17,22 @@ use crate::report::{Released, Shed};
 use crate::segment::{Active, FileError, Superseded, plan_shed};
 
 impl Wal {
-    /// Sheds the oldest closed segments until `bytes` more fit (W8).
-    pub(super) fn make_room(&mut self, bytes: u64) {
-        let mut any = false;
+    /// Sheds the oldest closed segments until `bytes` more fit (W8). Fails with the segment that has to
+    /// stay because what it holds could not be noted.
+    pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), FileError> {
+        let (mut any, mut result) = (false, Ok(()));
         while self.bytes() + bytes > self.options.max_bytes {
+            let Some(oldest) = self.closed.front() else { break };
+            let shed = oldest.as_shed();
+            if let (Some(notes), Some(shed)) = (&mut self.notes, &shed)
+                && let Err(source) = notes.note(shed)
+            {
+                result = Err(FileError { path: oldest.path.clone(), source });
+                break;
+            }
             let Some(oldest) = self.closed.pop_front() else { break };
             self.closed_bytes -= oldest.bytes;
-            if let Some(shed) = oldest.as_shed() {
+            if let Some(shed) = shed {
                 self.stats.shed_segments += 1;
                 self.stats.shed_records += shed.records;
                 self.stats.shed_bytes += shed.bytes;
@@ -35,6 +44,7 @@ impl Wal {
         if any && self.fs.sync_dir(&self.dir).is_err() {
             self.stats.failed_dir_syncs += 1; // the files may be back after a crash: no harm
         }
+        result
     }
 
     /// What appending one record of `payload_bytes` now would shed, the oldest first: the owner may
