@@ -3,7 +3,7 @@
 //! ranges.
 //!
 //! ```text
-//! hour -> shelf: the blocks of that hour, one behind the other, and where each begins, by number
+//! hour -> shelf: the blocks of that hour, one behind the other, and where each ends, by number
 //! ```
 //!
 //! Owns: for each group its shelves, and the applied mark that they are as of. Filled from the store
@@ -32,47 +32,61 @@ pub(crate) mod read;
 /// which is empty until it begins.
 pub(crate) const HOURS: u64 = 26;
 
+/// What finding a block takes: its number, and where it ends.
+const INDEX_BYTES: usize = 2 * size_of::<u32>();
+
 /// Every block of one hour of one group.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     bytes: Vec<u8>,
-    /// Where the block of each number begins, and the last one ends.
-    starts: Vec<u32>,
+    /// Which lineages have one, ascending. (Numbers are never used again: most may be of the dead.)
+    numbers: Vec<u32>,
+    /// Where each of them ends.
+    ends: Vec<u32>,
 }
 
 impl Shelf {
     /// The stored value of the lineage with this number.
     pub(crate) fn get(&self, number: u32) -> Option<&[u8]> {
-        let number = number as usize;
-        let (&start, &end) = (self.starts.get(number)?, self.starts.get(number + 1)?);
-        (start < end).then(|| &self.bytes[start as usize..end as usize])
+        let at = self.numbers.binary_search(&number).ok()?;
+        Some(self.at(at))
+    }
+
+    fn at(&self, at: usize) -> &[u8] {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start as usize..self.ends[at] as usize]
     }
 
     /// Blocks by ascending number; `None` if they are more than a shelf can hold.
-    fn of<'a>(blocks: impl Iterator<Item = (u32, &'a [u8])>, room: usize) -> Option<Self> {
-        let mut shelf = Self { bytes: Vec::with_capacity(room), starts: vec![0] };
+    fn of<'a>(
+        blocks: impl ExactSizeIterator<Item = (u32, &'a [u8])>,
+        bytes: usize,
+    ) -> Option<Self> {
+        let count = blocks.len();
+        let mut shelf = Self {
+            bytes: Vec::with_capacity(bytes),
+            numbers: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+        };
         for (number, block) in blocks {
-            let start = u32::try_from(shelf.bytes.len()).ok()?;
-            shelf.starts.resize(number as usize + 1, start);
             shelf.bytes.extend_from_slice(block);
-            shelf.starts.push(u32::try_from(shelf.bytes.len()).ok()?);
+            shelf.numbers.push(number);
+            shelf.ends.push(u32::try_from(shelf.bytes.len()).ok()?);
         }
-        shelf.starts.shrink_to_fit();
         Some(shelf)
     }
 
     /// With some blocks changed.
     fn with(&self, changed: &BTreeMap<u32, &[u8]>) -> Option<Self> {
-        let numbers = self.starts.len().saturating_sub(1) as u32;
-        let new: usize = changed.values().map(|block| block.len()).sum();
-        let last = changed.last_key_value().map_or(0, |(&number, _)| number + 1);
-        let block = |number| changed.get(&number).copied().or_else(|| self.get(number));
-        let blocks = (0..numbers.max(last)).filter_map(|number| Some((number, block(number)?)));
-        Self::of(blocks, self.bytes.len() + new)
+        let held = self.numbers.iter().enumerate().map(|(at, &number)| (number, self.at(at)));
+        let mut blocks: BTreeMap<u32, &[u8]> = held.collect();
+        blocks.extend(changed);
+        let bytes = blocks.values().map(|block| block.len()).sum();
+        Self::of(blocks.into_iter(), bytes)
     }
 
     fn size(&self) -> u64 {
-        (self.bytes.len() + self.starts.len() * size_of::<u32>()) as u64
+        (self.bytes.len() + self.numbers.len() * INDEX_BYTES) as u64
     }
 }
 
@@ -246,25 +260,29 @@ impl MemoryTier {
         self.max_bytes.saturating_sub(self.lock().bytes)
     }
 
-    /// Takes what was read from a snapshot at `applied`. What has changed since is left out.
-    fn install(&self, group: GroupId, applied: Applied, shelves: BTreeMap<u64, Shelf>) {
+    /// Takes what was read from a snapshot at `applied`. What has changed since is left out. Returns how
+    /// many hours were taken.
+    fn install(&self, group: GroupId, applied: Applied, shelves: BTreeMap<u64, Shelf>) -> usize {
         let mut held = self.lock();
         let Held { groups, bytes, from_hour } = &mut *held;
-        let Some(tier) = groups.get_mut(&group) else { return };
+        let Some(tier) = groups.get_mut(&group) else { return 0 };
         let filling = std::mem::take(&mut tier.filling);
         let known = *Arc::make_mut(&mut tier.shelves).applied.get_or_insert(applied);
         if known.index < applied.index {
             // A command is in the snapshot that nobody has told of yet.
-            return;
+            return 0;
         }
+        let mut taken = 0;
         for (hour, shelf) in shelves {
             if hour >= *from_hour && filling.contains(&hour) {
                 *bytes += shelf.size();
                 let before = Arc::make_mut(&mut tier.shelves).hours.insert(hour, Arc::new(shelf));
                 *bytes -= before.map_or(0, |shelf| shelf.size());
+                taken += 1;
             }
         }
         self.keep_cap(&mut held);
+        taken
     }
 
     /// There is no room for what is older than `from_hour`.

@@ -62,6 +62,14 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
+/// Fills everything that has room.
+fn fill_all(recorder: &Recorder) {
+    let (machine, now_ms) = (&recorder.shared.machine, recorder.shared.clock.unix_ms());
+    fill::round(&recorder.shared, &mut |group| {
+        fill::step(machine, group, now_ms, &|| false).unwrap()
+    });
+}
+
 struct Rig<'a> {
     folder: &'a Path,
     clock: Arc<ManualClock>,
@@ -213,7 +221,7 @@ proptest! {
             match action {
                 Action::Column { .. } => rig.column(&recorder, action),
                 Action::Persist => recorder.shared.checkpoint.persist_and_wait(Duration::from_secs(60)),
-                Action::Fill => fill::all(&recorder.shared),
+                Action::Fill => fill_all(&recorder),
                 Action::Reopen => {
                     drop(recorder);
                     recorder = rig.open();
@@ -241,7 +249,7 @@ fn what_was_filled_is_read_and_kept_up_to_date() {
     rig.column(&recorder, &column(0, 0));
     rig.column(&recorder, &column(9, 3));
     persist();
-    fill::all(&recorder.shared);
+    fill_all(&recorder);
     let now_hour = unix_hour(START_MS);
     let held = |hour: u64| {
         let view = recorder.view().unwrap();
@@ -297,7 +305,7 @@ fn views_agree_with_themselves_while_hours_are_stored_and_filled() {
         let readers = [scope.spawn(reading), scope.spawn(reading)];
         let filler = scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
-                fill::all(&recorder.shared);
+                fill_all(&recorder);
                 std::thread::yield_now();
             }
         });

@@ -12,7 +12,7 @@ use std::time::Duration;
 use keyviz_lineage::{GroupId, LineageId, unix_hour};
 use keyviz_store::StoreError;
 
-use super::{Filling, MemoryTier, Shelf};
+use super::{Filling, INDEX_BYTES, Shelf};
 use crate::recorder::Shared;
 use crate::state_machine::StateMachine;
 
@@ -31,8 +31,8 @@ pub(crate) fn run(shared: &Shared) {
             if retry_after_ms.contains_key(&group) {
                 return false;
             }
-            let wall_ms = shared.clock.unix_ms();
-            step(&shared.machine, group, wall_ms, &|| stops(shared, Duration::ZERO)).unwrap_or_else(|error| {
+            let (wall_ms, stops) = (shared.clock.unix_ms(), || stops(shared, Duration::ZERO));
+            step(&shared.machine, group, wall_ms, &stops).unwrap_or_else(|error| {
                 tracing::warn!(group, %error, "the memory tier is not filled; the store is read");
                 retry_after_ms.insert(group, now_ms + RETRY_PAUSE_MS);
                 false
@@ -41,20 +41,13 @@ pub(crate) fn run(shared: &Shared) {
     }
 }
 
-/// Has every group take its next step, until none has one left.
-fn round(shared: &Shared, step: &mut dyn FnMut(GroupId) -> bool) {
+/// Has every group take its next step, until none gets any further.
+pub(super) fn round(shared: &Shared, step: &mut dyn FnMut(GroupId) -> bool) {
     shared.machine.memory_tier().trim(unix_hour(shared.clock.unix_ms()));
     let mut groups: Vec<GroupId> = shared.memory().groups().collect();
     while !groups.is_empty() && !stops(shared, Duration::ZERO) {
         groups.retain(|&group| step(group));
     }
-}
-
-/// Fills everything that has room.
-#[cfg(test)]
-pub(super) fn all(shared: &Shared) {
-    let now_ms = shared.clock.unix_ms();
-    round(shared, &mut |group| step(&shared.machine, group, now_ms, &|| false).unwrap());
 }
 
 /// Waits so long, or until the recorder stops. Returns whether it does.
@@ -64,7 +57,7 @@ fn stops(shared: &Shared, wait: Duration) -> bool {
     waited.unwrap_or_else(PoisonError::into_inner).0.stop
 }
 
-/// Reads the next hours of a group, unless it is to stop. Returns whether there may be more.
+/// Reads the next hours of a group, unless it is to stop. Returns whether any of them is held now.
 pub(crate) fn step(
     machine: &StateMachine,
     group: GroupId,
@@ -91,7 +84,7 @@ pub(crate) fn step(
     let lineages = with_blocks.into_iter().filter_map(|number| Some((numbers.id(number)?, number)));
     let mut lineages: Vec<(LineageId, u32)> = lineages.collect();
     lineages.sort_unstable();
-    let mut pass = Pass { tier, fills, bytes: 0, room: tier.room(), given_up: None };
+    let mut pass = Pass { fills, bytes: 0, room: tier.room(), given_up: None };
     let mut stopped = false;
     for lineages in lineages.chunks(BLOCKS_AT_A_TIME) {
         stopped = stops() || pass.fills.is_empty();
@@ -102,13 +95,17 @@ pub(crate) fn step(
             pass.take(number, hour, block)
         })?;
     }
-    pass.end(stopped, |shelves| tier.install(group, applied, shelves));
-    Ok(true)
+    let given_up = pass.given_up;
+    let installed = if stopped { 0 } else { tier.install(group, applied, pass.finish()) };
+    if let Some(hour) = given_up {
+        tier.give_up(hour + 1);
+    }
+    // Where everything has changed meanwhile, the next tick is early enough.
+    Ok(installed > 0)
 }
 
 /// The hours that are read at a time.
-struct Pass<'a> {
-    tier: &'a MemoryTier,
+struct Pass {
     fills: BTreeMap<u64, Filling>,
     bytes: u64,
     room: u64,
@@ -116,28 +113,22 @@ struct Pass<'a> {
     given_up: Option<u64>,
 }
 
-impl Pass<'_> {
+impl Pass {
     fn take(&mut self, number: u32, hour: u64, block: &[u8]) -> ControlFlow<()> {
         if let Some(fill) = self.fills.get_mut(&hour) {
             fill.push(number, block);
-            self.bytes += (block.len() + size_of::<u32>()) as u64;
+            self.bytes += (block.len() + INDEX_BYTES) as u64;
         }
         while self.bytes > self.room {
             let Some((hour, fill)) = self.fills.pop_first() else { return ControlFlow::Break(()) };
-            self.bytes -= (fill.bytes.len() + fill.blocks.len() * size_of::<u32>()) as u64;
+            self.bytes -= (fill.bytes.len() + fill.blocks.len() * INDEX_BYTES) as u64;
             self.given_up = Some(hour);
         }
         ControlFlow::Continue(())
     }
 
-    fn end(self, stopped: bool, install: impl FnOnce(BTreeMap<u64, Shelf>)) {
-        if !stopped {
-            let shelves =
-                self.fills.into_iter().filter_map(|(hour, fill)| Some((hour, fill.finish()?)));
-            install(shelves.collect());
-        }
-        if let Some(hour) = self.given_up {
-            self.tier.give_up(hour + 1);
-        }
+    fn finish(self) -> BTreeMap<u64, Shelf> {
+        let fills = self.fills.into_iter();
+        fills.filter_map(|(hour, fill)| Some((hour, fill.finish()?))).collect()
     }
 }
