@@ -119,14 +119,17 @@ impl Reading<'_> {
     pub(crate) fn totals(&self, tier: Option<Tier>, sources: &[Slot], totals: &mut SourceTotals) {
         let (span, hours) = (self.span, self.span.hours());
         let whole = span.from_ms.div_ceil(HOUR_MS)..span.to_ms / HOUR_MS;
-        if tier.is_some() || sources.len() < self.limits.narrow_sources || whole.is_empty() {
+        // Roll-ups outlive the cells: what is not shown may not choose the rows.
+        let is_fine = tier.is_none() && span.from_ms >= self.history.oldest_ms();
+        if !is_fine || sources.len() < self.limits.narrow_sources || whole.is_empty() {
             return self.each(tier, sources, totals);
         }
         self.each_in(whole.start..=whole.end - 1, Some(Tier::Hour), sources, totals);
-        for edge in [*hours.start()..=whole.start - 1, whole.end..=*hours.end()] {
-            if !edge.is_empty() {
-                self.each_in(edge, tier, sources, totals);
-            }
+        if *hours.start() < whole.start {
+            self.each_in(*hours.start()..=whole.start - 1, tier, sources, totals);
+        }
+        if whole.end <= *hours.end() {
+            self.each_in(whole.end..=*hours.end(), tier, sources, totals);
         }
     }
 

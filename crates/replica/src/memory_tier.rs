@@ -160,13 +160,19 @@ pub struct MemoryTierStatus {
 #[derive(Debug, Default)]
 pub(crate) struct MemoryTier {
     max_bytes: u64,
+    /// One fills at a time: what is being filled is known once a group.
+    filling: Mutex<()>,
     held: Mutex<Held>,
 }
 
 impl MemoryTier {
     /// Holds at most so many bytes; with 0, nothing.
     pub(crate) fn new(max_bytes: u64) -> Self {
-        Self { max_bytes, held: Mutex::default() }
+        Self { max_bytes, ..Self::default() }
+    }
+
+    fn fill(&self) -> MutexGuard<'_, ()> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -191,10 +197,12 @@ impl MemoryTier {
 
     /// What `batch` is about to change of what is held.
     pub(crate) fn prepare(&self, group: GroupId, batch: &Batch, numbers: &Numbers) -> Prepared {
-        let held = match self.lock().groups.get(&group) {
-            Some(tier) => Arc::clone(&tier.shelves),
-            None => return Prepared::default(),
-        };
+        if self.max_bytes == 0 {
+            return Prepared::default();
+        }
+        // Filling may begin before the batch is committed: what it changes has to be known all the same.
+        let held = self.lock().groups.get(&group).map(|tier| Arc::clone(&tier.shelves));
+        let held = held.unwrap_or_default();
         let mut changed: BTreeMap<u64, BTreeMap<u32, &[u8]>> = BTreeMap::new();
         let mut unknown = BTreeSet::new();
         for (lineage, hour, block) in batch.blocks() {
@@ -235,7 +243,12 @@ impl MemoryTier {
     /// Forgets what is too old to be held when it is `now_hour`.
     pub(crate) fn trim(&self, now_hour: u64) {
         let mut held = self.lock();
-        let from_hour = (now_hour + 2).saturating_sub(HOURS).max(held.from_hour);
+        let oldest_hour = (now_hour + 2).saturating_sub(HOURS);
+        if held.from_hour > now_hour + HOURS {
+            // The clock was far ahead, and is not any more.
+            held.from_hour = oldest_hour;
+        }
+        let from_hour = oldest_hour.max(held.from_hour);
         forget_before(&mut held, from_hour);
     }
 
@@ -255,9 +268,11 @@ impl MemoryTier {
         missing
     }
 
-    /// Bytes that may still come.
-    fn room(&self) -> u64 {
-        self.max_bytes.saturating_sub(self.lock().bytes)
+    /// Bytes that may still come of hours from `from_hour` on: what is older makes way.
+    fn room(&self, from_hour: u64) -> u64 {
+        let held = self.lock();
+        let newer = held.groups.values().flat_map(|tier| tier.shelves.hours.range(from_hour..));
+        self.max_bytes.saturating_sub(newer.map(|(_, shelf)| shelf.size()).sum())
     }
 
     /// Takes what was read from a snapshot at `applied`. What has changed since is left out. Returns how

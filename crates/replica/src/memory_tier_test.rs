@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::executor::block_on;
+use keyviz_codec::Key;
 use keyviz_codec::rollup::Tier;
 use keyviz_lineage::clock::ManualClock;
 use keyviz_lineage::{
@@ -271,6 +272,93 @@ fn what_was_filled_is_read_and_kept_up_to_date() {
     let view = recorder.view().unwrap();
     assert_eq!(view.shelves(1).unwrap().hours.keys().next(), Some(&(now_hour + 4 - HOURS)));
     assert_eq!(recorder.memory_tier().first_hour, Some(now_hour + 4 - HOURS));
+}
+
+/// R10 in every order that a writer's and a filler's steps can come in: whoever is told shelves as of a
+/// mark finds what is stored as of that mark.
+#[test]
+fn a_shelf_is_as_of_its_mark_whatever_the_order() {
+    const NOW: u64 = 480_000;
+    const LINEAGE: LineageId = LineageId::from_u128(7 << 64);
+    // What the store has of the hour as of a mark.
+    let stored = |mark: u64| vec![mark as u8; 3 + mark as usize];
+    let as_of = |mark: u64| Applied { index: mark, wal_sequence: mark };
+    let mut numbers = Numbers::default();
+    numbers.push(LINEAGE);
+    // Bit n: whose the n-th step is.
+    for order in (0u32..1 << 12).filter(|order| order.count_ones() == 6) {
+        let tier = MemoryTier::new(1 << 20);
+        let (mut mark, mut prepared) = (0, Prepared::default());
+        let (mut hours, mut snapshot) = (Vec::new(), 0);
+        let (mut written, mut filled) = (0, 0);
+        for step in 0..12 {
+            if order >> step & 1 == 1 {
+                let next = written / 3 + 1;
+                match written % 3 {
+                    0 => {
+                        let mut batch = Batch::default();
+                        batch.put(1, &Key::Range { lineage: LINEAGE, hour: NOW }, stored(next));
+                        prepared = tier.prepare(1, &batch, &numbers);
+                    }
+                    1 => mark = next,
+                    _ => tier.committed(1, as_of(mark), std::mem::take(&mut prepared)),
+                }
+                written += 1;
+            } else {
+                match filled % 3 {
+                    0 => hours = tier.begin(1, NOW - 1),
+                    1 => snapshot = mark,
+                    _ => {
+                        let mut fill = Filling::default();
+                        fill.push(0, &stored(snapshot));
+                        let mut shelves = BTreeMap::from([(NOW, fill.finish().unwrap())]);
+                        shelves.retain(|hour, _| hours.contains(hour));
+                        tier.install(1, as_of(snapshot), shelves);
+                    }
+                }
+                filled += 1;
+            }
+            for told in 0..=2 {
+                let shelves = tier.at(1, as_of(told)).unwrap_or_default();
+                let block = shelves.block(0, NOW).unwrap_or(&[]);
+                assert!(
+                    block.is_empty() || block == stored(told),
+                    "{order:012b}, step {step}: {block:?} as of {told}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_leaves_no_trace() {
+    let tier = MemoryTier::new(1 << 20);
+    tier.trim(480_000);
+    assert_eq!(tier.begin(1, 480_000), [480_001]);
+    tier.trim(580_000);
+    assert_eq!(tier.begin(1, 480_000), [0; 0]);
+    tier.trim(480_000);
+    assert_eq!(tier.begin(1, 480_000), [480_001]);
+}
+
+#[test]
+fn what_is_older_makes_way() {
+    let tier = MemoryTier::new(100);
+    tier.trim(480_000);
+    let filled = |hour: u64, length: usize| {
+        let mut fill = Filling::default();
+        fill.push(0, &vec![1; length]);
+        BTreeMap::from([(hour, fill.finish().unwrap())])
+    };
+    for (group, hour) in [(1, 480_001), (1, 480_000)] {
+        assert_eq!(tier.begin(group, 480_000), [hour]);
+        assert_eq!(tier.install(group, Applied::default(), filled(hour, 40)), 1);
+    }
+    assert_eq!((tier.room(480_000), tier.room(480_001), tier.room(480_002)), (4, 52, 100));
+    assert_eq!(tier.begin(2, 480_000), [480_001]);
+    assert_eq!(tier.install(2, Applied::default(), filled(480_001, 40)), 1);
+    let status = tier.status();
+    assert_eq!(status, MemoryTierStatus { bytes: 96, first_hour: Some(480_001) });
 }
 
 /// Ends the others, also when it is dropped by a panic.

@@ -183,9 +183,8 @@ impl ShedLog {
         while self.logged.front().is_some_and(|logged| logged.wal_sequence <= up_to) {
             self.logged.pop_front();
         }
-        if self.logged.is_empty() {
-            self.known.clear();
-        }
+        // Who has nothing in the WAL is met anew.
+        self.known.retain(|_, (source, _)| Arc::strong_count(source) > 1);
     }
 
     /// Every group has applied every WAL record up to this one.

@@ -65,6 +65,7 @@ pub(crate) fn step(
     stops: &dyn Fn() -> bool,
 ) -> Result<bool, StoreError> {
     let tier = machine.memory_tier();
+    let _one_at_a_time = tier.fill();
     let hours = tier.begin(group, unix_hour(now_ms));
     let (Some(&to), Some(&from)) = (hours.first(), hours.last()) else { return Ok(false) };
     let view = machine.store().view(now_ms);
@@ -81,10 +82,12 @@ pub(crate) fn step(
     }
     with_blocks.sort_unstable();
     with_blocks.dedup();
-    let lineages = with_blocks.into_iter().filter_map(|number| Some((numbers.id(number)?, number)));
-    let mut lineages: Vec<(LineageId, u32)> = lineages.collect();
+    let lineage = |number: u32| Some((numbers.id(number)?, number));
+    let lineages: Option<Vec<(LineageId, u32)>> = with_blocks.into_iter().map(lineage).collect();
+    // As above: a number is lost, and so is whose block it is.
+    let Some(mut lineages) = lineages else { return Ok(false) };
     lineages.sort_unstable();
-    let mut pass = Pass { fills, bytes: 0, room: tier.room(), given_up: None };
+    let mut pass = Pass { fills, bytes: 0, room: tier.room(from), given_up: None };
     let mut stopped = false;
     for lineages in lineages.chunks(BLOCKS_AT_A_TIME) {
         stopped = stops() || pass.fills.is_empty();

@@ -103,13 +103,10 @@ impl Scan {
                 }
                 _ => match HourBlocks::decode(block) {
                     Ok(stored) => telling.merged(stored, &open),
-                    Err(source) => telling.unread(error(source)),
+                    Err(source) => telling.spoiled(error(source), &open),
                 },
             },
-            Err(source) => {
-                telling.unread(error(source));
-                telling.merged(HourBlocks::default(), &open);
-            }
+            Err(source) => telling.spoiled(error(source), &open),
         }
     }
 }
@@ -119,8 +116,10 @@ impl Telling<'_, '_> {
         (self.visit)(self.hour, Part::Cells { tag: self.tag, column });
     }
 
-    fn unread(&mut self, error: StoreError) {
+    /// What is stored cannot be read; what came since can.
+    fn spoiled(&mut self, error: StoreError, open: &[&HourBlocks]) {
         (self.visit)(self.hour, Part::Unread { tag: self.tag, error });
+        self.merged(HourBlocks::default(), open);
     }
 
     fn blocks(&mut self, of_hour: &HourBlocks) {
