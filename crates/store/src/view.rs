@@ -417,11 +417,12 @@ impl History for View<'_> {
             let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
             loop {
                 cursor.seek(next.to_be_bytes());
-                let Some(group) = cursor.key().and_then(|key| key.first_chunk::<8>().copied())
-                else {
-                    break;
-                };
-                let group = GroupId::from_be_bytes(group);
+                let group = |key: &[u8]| key.first_chunk().map(|group| u64::from_be_bytes(*group));
+                // Keys of a corrupt block may be out of order.
+                while cursor.key().and_then(group).is_some_and(|group| group < next) {
+                    cursor.next();
+                }
+                let Some(group) = cursor.key().and_then(group) else { break };
                 groups.insert(group);
                 match group.checked_add(1) {
                     Some(after) => next = after,

@@ -121,6 +121,7 @@ impl View<'_> {
         mut visit: impl FnMut(&mut DBRawIterator<'_>, LineageId, u64),
     ) -> Result<(), StoreError> {
         let mut cursor = self.blocks_cursor(options, group);
+        let mut sought = Vec::new();
         cursor.seek_to_first();
         while let Some(key) = cursor.key() {
             let Some((_, Key::Range { lineage, hour })) = Key::parse(key) else {
@@ -128,7 +129,15 @@ impl View<'_> {
                 continue;
             };
             visit(&mut cursor, lineage, hour);
-            cursor.seek(key_layout::prefix::end(key_layout::prefix::range_of(group, lineage)));
+            let end = key_layout::prefix::end(key_layout::prefix::range_of(group, lineage));
+            if sought >= end {
+                // A key of a corrupt block that is out of order: to seek what is behind it would come
+                // back to it for ever.
+                cursor.next();
+            } else {
+                cursor.seek(&end);
+                sought = end;
+            }
         }
         checked(&cursor, group)
     }
