@@ -27,7 +27,6 @@ mod kept;
 mod read;
 mod scan;
 mod set_aside;
-mod sound;
 mod unrecorded;
 
 pub use kept::PinMark;

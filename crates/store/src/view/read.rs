@@ -8,8 +8,6 @@
 //!   checksums of blocks: every value has one of its own. It is told by [`crate::Store::damage`]. Keys
 //!   have none, so this is not for what is kept by hour: one bit would move it to another hour.
 //!
-//!
-//! Only where the lengths in the block add up (see `sound.rs`); else it cannot be read.
 //! Proof: `tests/tests/damaged_store.rs`, with bits flipped in real files.
 
 use std::ops::RangeInclusive;
@@ -18,13 +16,8 @@ use keyviz_codec::{CodecError, Key, key_layout};
 use keyviz_lineage::GroupId;
 use rocksdb::ReadOptions;
 
-use super::{View, damaged_physical, sound};
+use super::{View, damaged_physical};
 use crate::StoreError;
-
-/// Whether a read failed at a corrupt block whose checksum alone is in the way.
-fn is_sound(error: &StoreError) -> bool {
-    matches!(error, StoreError::Read { source, .. } if error.is_damage() && sound::is_sound(source))
-}
 
 type Pair = (Vec<u8>, Vec<u8>);
 /// An hour may have an error besides what is stored of it.
@@ -99,7 +92,7 @@ impl View<'_> {
         read: impl Fn(ReadOptions) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         match read(ReadOptions::default()) {
-            Err(error) if is_sound(&error) => {
+            Err(error) if error.is_damage() => {
                 let mut trusting = ReadOptions::default();
                 trusting.set_verify_checksums(false);
                 // Nobody else may find it in the cache as if it were good.
