@@ -107,41 +107,14 @@ impl OfflineStore {
                 cursor.next();
             }
             let Err(source) = cursor.status() else { return };
-            let before = self.first_readable_after(last.as_slice().max(from.as_slice()));
+            let before =
+                first_readable_after(&|| self.cursor(), last.as_slice().max(from.as_slice()));
             walker.unreadable(&Unreadable { after: &last, before: before.as_deref(), source });
             match before {
                 Some(key) => from = key,
                 None => return,
             }
         }
-    }
-
-    /// The first key behind an unreadable stretch, whose last readable neighbour is `key`. RocksDB
-    /// does not tell where a bad block ends, so targets are tried: ever farther until one can be
-    /// reached, then back to the nearest.
-    fn first_readable_after(&self, key: &[u8]) -> Option<Vec<u8>> {
-        // A cursor for each: one that has met damage does not tell it again everywhere.
-        let reached = |target: &[u8]| {
-            let mut cursor = self.cursor();
-            cursor.seek(target);
-            let is_behind = cursor.key().is_none_or(|found| found > key);
-            (cursor.status().is_ok() && is_behind).then(|| cursor.key().map(<[u8]>::to_vec))
-        };
-        let mut low = key.to_vec();
-        low.truncate(SEARCHED_BYTES);
-        low.resize(SEARCHED_BYTES, 0);
-        let bits = 8 * SEARCHED_BYTES;
-        let far = (0..bits)
-            .step_by(4)
-            .find(|&bit| plus_bit(&low, bit).is_none_or(|target| reached(&target).is_some()));
-        for bit in (0..far.unwrap_or(bits)).rev() {
-            if let Some(target) = plus_bit(&low, bit)
-                && reached(&target).is_none()
-            {
-                low = target;
-            }
-        }
-        reached(&plus_bit(&low, 0)?).flatten()
     }
 
     fn cursor(&self) -> DBRawIterator<'_> {
@@ -163,6 +136,36 @@ impl OfflineStore {
         // invariant: `open` has seen it in the list of families and opened them all
         self.db.cf_handle(FAMILY).expect("invariant: opened with this family")
     }
+}
+
+/// The first key behind an unreadable stretch, whose last readable neighbour is `key`. RocksDB does not
+/// tell where a bad block ends, so targets are tried: ever farther until one can be reached, then back to
+/// the nearest. A cursor for each: one that has met damage does not tell it again everywhere.
+pub(crate) fn first_readable_after<'a>(
+    cursor: &dyn Fn() -> DBRawIterator<'a>,
+    key: &[u8],
+) -> Option<Vec<u8>> {
+    let reached = |target: &[u8]| {
+        let mut cursor = cursor();
+        cursor.seek(target);
+        let is_behind = cursor.key().is_none_or(|found| found > key);
+        (cursor.status().is_ok() && is_behind).then(|| cursor.key().map(<[u8]>::to_vec))
+    };
+    let mut low = key.to_vec();
+    low.truncate(SEARCHED_BYTES);
+    low.resize(SEARCHED_BYTES, 0);
+    let bits = 8 * SEARCHED_BYTES;
+    let far = (0..bits)
+        .step_by(4)
+        .find(|&bit| plus_bit(&low, bit).is_none_or(|target| reached(&target).is_some()));
+    for bit in (0..far.unwrap_or(bits)).rev() {
+        if let Some(target) = plus_bit(&low, bit)
+            && reached(&target).is_none()
+        {
+            low = target;
+        }
+    }
+    reached(&plus_bit(&low, 0)?).flatten()
 }
 
 /// A big-endian number plus 2^bit; `None` beyond its last.

@@ -15,6 +15,7 @@ use rocksdb::{DBRawIterator, ReadOptions};
 
 use super::View;
 use crate::StoreError;
+use crate::offline::first_readable_after;
 
 /// A lineage that has blocks but no record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,17 +41,8 @@ impl View<'_> {
         group: GroupId,
         known: &dyn Fn(LineageId) -> bool,
     ) -> Result<Vec<Unrecorded>, StoreError> {
-        self.tolerant(|options| self.unrecorded_by(options, group, known))
-    }
-
-    fn unrecorded_by(
-        &self,
-        options: ReadOptions,
-        group: GroupId,
-        known: &dyn Fn(LineageId) -> bool,
-    ) -> Result<Vec<Unrecorded>, StoreError> {
         let mut found = Vec::new();
-        self.each_with_blocks(options, group, |cursor, lineage, _| {
+        self.each_with_blocks(group, |cursor, lineage, _| {
             if !id::is_virtual(lineage) && !known(lineage) {
                 found.extend(self.describe(cursor, group, lineage));
             }
@@ -63,11 +55,9 @@ impl View<'_> {
     /// # Errors
     /// A read failure.
     pub fn lineages_of_blocks(&self, group: GroupId) -> Result<Vec<LineageId>, StoreError> {
-        self.tolerant(|options| {
-            let mut found = Vec::new();
-            self.each_with_blocks(options, group, |_, lineage, _| found.push(lineage))?;
-            Ok(found)
-        })
+        let mut found = Vec::new();
+        self.each_with_blocks(group, |_, lineage, _| found.push(lineage))?;
+        Ok(found)
     }
 
     /// The first hour from `from` on of which any of `lineages` has a block. One seek each.
@@ -99,47 +89,52 @@ impl View<'_> {
     /// # Errors
     /// A read failure.
     pub fn block_hours(&self, group: GroupId) -> Result<Vec<(LineageId, u64, u64)>, StoreError> {
-        self.tolerant(|options| {
-            let mut found = Vec::new();
-            self.each_with_blocks(options, group, |cursor, lineage, first_hour| {
-                if !id::is_virtual(lineage) {
-                    cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
-                    let last_hour = block_at(cursor, lineage).unwrap_or(first_hour);
-                    found.push((lineage, first_hour, last_hour));
-                }
-            })?;
-            Ok(found)
-        })
+        let mut found = Vec::new();
+        self.each_with_blocks(group, |cursor, lineage, first_hour| {
+            if !id::is_virtual(lineage) {
+                cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
+                let last_hour = block_at(cursor, lineage).unwrap_or(first_hour);
+                found.push((lineage, first_hour, last_hour));
+            }
+        })?;
+        Ok(found)
     }
 
     /// Every lineage and virtual bucket that has blocks, with its first hour, by id; the cursor stands
-    /// at that block and may be moved. One seek each.
+    /// at that block and may be moved. One seek each. What a corrupt block holds alone is passed by, and
+    /// told.
     fn each_with_blocks(
         &self,
-        options: ReadOptions,
         group: GroupId,
         mut visit: impl FnMut(&mut DBRawIterator<'_>, LineageId, u64),
     ) -> Result<(), StoreError> {
-        let mut cursor = self.blocks_cursor(options, group);
-        let mut sought = Vec::new();
-        cursor.seek_to_first();
-        while let Some(key) = cursor.key() {
-            let Some((_, Key::Range { lineage, hour })) = Key::parse(key) else {
-                cursor.next();
-                continue;
-            };
-            visit(&mut cursor, lineage, hour);
-            let end = key_layout::prefix::end(key_layout::prefix::range_of(group, lineage));
-            if sought >= end {
-                // A key of a corrupt block that is out of order: to seek what is behind it would come
-                // back to it for ever.
-                cursor.next();
-            } else {
-                cursor.seek(&end);
-                sought = end;
+        let cursor = || self.blocks_cursor(ReadOptions::default(), group);
+        let mut last = key_layout::prefix::range(group);
+        let mut from = last.clone();
+        loop {
+            let mut cursor_here = cursor();
+            cursor_here.seek(&from);
+            while let Some(key) = cursor_here.key() {
+                last = last.max(key.to_vec());
+                let Some((_, Key::Range { lineage, hour })) = Key::parse(key) else {
+                    cursor_here.next();
+                    continue;
+                };
+                visit(&mut cursor_here, lineage, hour);
+                let end = key_layout::prefix::end(key_layout::prefix::range_of(group, lineage));
+                cursor_here.seek(&end);
+                last = last.max(end);
+            }
+            let Err(error) = checked(&cursor_here, group) else { return Ok(()) };
+            if !error.is_damage() {
+                return Err(error);
+            }
+            self.store.damage.met(error.to_string());
+            match first_readable_after(&cursor, &last) {
+                Some(key) => from = key,
+                None => return Ok(()),
             }
         }
-        checked(&cursor, group)
     }
 
     /// The newest hour of which a block of a lineage is stored, whatever its age. Reads none.

@@ -94,3 +94,44 @@ fn whether_there_are_blocks_is_told_by_lineage_and_hours() {
     assert!(!has(1, 1, 6..=23) && !has(1, 1, 0..=4) && !has(1, 2, 0..=23), "other hours");
     assert!(!has(2, 1, 0..=23) && !has(1, 3, 0..=99), "another group or lineage");
 }
+
+/// A corrupt block may say anything; whoever goes from lineage to lineage gets to the end, or an error.
+#[test]
+fn a_flipped_bit_anywhere_in_a_file_makes_no_walk_endless_and_ends_no_process() {
+    const LINEAGES: u64 = 400;
+    const STEP: usize = 251;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("db");
+    let store = open(&path);
+    let mut batch = Batch::default();
+    for n in 0..LINEAGES {
+        let (group, value) = (1 + n / 300, block(Some(range(n))));
+        (200..=204).for_each(|hour| {
+            batch.put(group, &Key::Range { lineage: lineage(n), hour }, value.clone());
+        });
+    }
+    store.commit(&batch).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let is_table = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "sst");
+    let files = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.filter(is_table).max().unwrap();
+    let healthy = std::fs::read(&file).unwrap();
+    let (mut read, mut failed) = (0, 0);
+    for at in (0..healthy.len()).step_by(STEP) {
+        let mut bytes = healthy.clone();
+        bytes[at] ^= 1 << (at / STEP % 8);
+        std::fs::write(&file, bytes).unwrap();
+        let options = StoreOptions { retention: Retention::new(7 * DAY_MS) };
+        let Ok(store) = Store::open(&path, options) else { continue };
+        let view = store.view(205 * HOUR_MS);
+        for group in 1..=2 {
+            let found = view.unrecorded(group, &|_| false).is_ok();
+            let walks =
+                [found, view.block_hours(group).is_ok(), view.lineages_of_blocks(group).is_ok()];
+            let ended = walks.iter().filter(|is_ok| **is_ok).count();
+            (read, failed) = (read + ended, failed + walks.len() - ended);
+        }
+    }
+    assert!(read > 20 * failed && read > 50, "{read} walks to the end, {failed} did not");
+}
