@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::dispatch::{Dispatcher, Session};
@@ -38,6 +38,7 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let budget = Arc::new(Budget::default());
+    let places = Arc::new(Semaphore::new(host.facts.max_clients.min(Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
     let mut next_id = 0;
     loop {
@@ -55,15 +56,16 @@ pub(crate) async fn serve(
             }
         };
         host.stats.connections.fetch_add(1, Ordering::Relaxed);
-        if connections.len() >= host.facts.max_clients {
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             host.stats.connections_refused.fetch_add(1, Ordering::Relaxed);
             refuse(&stream);
             continue;
-        }
+        };
         next_id += 1;
         let session = Session { id: next_id, ..Session::default() };
         let connection = Connection {
             stream,
+            place: Some(place),
             host: Arc::clone(&host),
             session,
             frames: FrameReader::new(Arc::clone(&budget)),
@@ -90,6 +92,9 @@ fn refuse(stream: &TcpStream) {
 
 struct Connection {
     stream: TcpStream,
+    /// Its place among `max_clients`, given back before the client can see that it is closed: who
+    /// connects again upon that is not refused.
+    place: Option<OwnedSemaphorePermit>,
     host: Arc<Dispatcher>,
     session: Session,
     frames: FrameReader,
@@ -113,6 +118,7 @@ impl Connection {
             self.answer_all().await?;
             self.flush().await?;
             if self.session.is_closing || *stop.borrow() {
+                self.place = None;
                 return self.stream.shutdown().await;
             }
             let missing = self.frames.needed().saturating_sub(self.incoming.len());
