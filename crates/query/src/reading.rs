@@ -65,15 +65,26 @@ pub(crate) trait Sink {
     /// Single cells of a source that nothing is flagged in: each is a unit of the answer, its window
     /// counted from the unit `first` on.
     fn take_plain(&mut self, source: usize, first: usize, per_column: usize, cells: &Plain<'_>) {
-        for (&window, &value) in cells.windows.iter().zip(cells.values).filter(|(_, v)| **v > 0) {
-            let unit = first + usize::from(window);
-            let column = if per_column == 1 { unit } else { unit / per_column };
-            let recorded = Summary { sum: value, max: value, flags: Flags::NONE };
-            self.take(source, Place { unit, column }, recorded);
-        }
+        take_each(self, source, first, per_column, cells);
     }
     /// What it recorded in these units cannot be read.
     fn unread(&mut self, source: usize, units: Range<usize>, error: &StoreError);
+}
+
+/// [`Sink::take_plain`], cell by cell.
+pub(crate) fn take_each<S: Sink + ?Sized>(
+    sink: &mut S,
+    source: usize,
+    first: usize,
+    per_column: usize,
+    cells: &Plain<'_>,
+) {
+    for (&window, &value) in cells.windows.iter().zip(cells.values).filter(|(_, v)| **v > 0) {
+        let unit = first + usize::from(window);
+        let column = if per_column == 1 { unit } else { unit / per_column };
+        let recorded = Summary { sum: value, max: value, flags: Flags::NONE };
+        sink.take(source, Place { unit, column }, recorded);
+    }
 }
 
 /// Cells without a flag.
@@ -96,8 +107,7 @@ pub(crate) struct Reading<'a> {
 impl Reading<'_> {
     /// The tier that so many sources are read from; `None` = the finest columns.
     pub(crate) fn tier(&self, sources: usize) -> Option<Tier> {
-        let (span, oldest_ms) = (self.span, self.history.oldest_ms());
-        let is_fine = span.from_ms >= oldest_ms;
+        let (span, is_fine) = (self.span, self.is_fine());
         let fits = |tier: Tier| span.step.ms().is_multiple_of(tier.step_ms());
         if is_fine && sources < self.limits.narrow_sources {
             None
@@ -107,6 +117,11 @@ impl Reading<'_> {
             let unit_fits = Tier::FiveMinutes.step_ms().is_multiple_of(span.unit.ms());
             (is_fine && unit_fits && fits(Tier::FiveMinutes)).then_some(Tier::FiveMinutes)
         }
+    }
+
+    /// Whether the finest columns of the whole span are retained.
+    fn is_fine(&self) -> bool {
+        self.span.from_ms >= self.history.oldest_ms()
     }
 
     /// Reads `sources`.
@@ -120,7 +135,7 @@ impl Reading<'_> {
         let (span, hours) = (self.span, self.span.hours());
         let whole = span.from_ms.div_ceil(HOUR_MS)..span.to_ms / HOUR_MS;
         // Roll-ups outlive the cells: what is not shown may not choose the rows.
-        let is_fine = tier.is_none() && span.from_ms >= self.history.oldest_ms();
+        let is_fine = tier.is_none() && self.is_fine();
         if !is_fine || sources.len() < self.limits.narrow_sources || whole.is_empty() {
             return self.each(tier, sources, totals);
         }

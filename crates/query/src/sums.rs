@@ -14,7 +14,7 @@ use keyviz_lineage::{Flags, GroupId};
 use keyviz_store::{NOBODY, StoreError};
 
 use crate::cast::Cast;
-use crate::reading::{Place, Plain, Sink};
+use crate::reading::{Place, Plain, Sink, take_each};
 use crate::shown::{Shown, Take};
 use crate::span::Span;
 use crate::{ColumnTotals, MatrixCell};
@@ -114,10 +114,10 @@ pub(crate) struct Sums<'a> {
     pub(crate) cells: Vec<Vec<MatrixCell>>,
     /// Row by row, `columns` each.
     pub(crate) marks: Vec<Mark>,
-    /// While rows are in work, without what is `counted` in a lane.
+    /// While rows are in work, without what is counted in lanes.
     pub(crate) totals: Vec<ColumnTotals>,
-    /// What the rows in work count, by column; `apart` = not in a lane.
-    counted: Vec<Counted>,
+    /// What the rows in work count outside the lanes, by column.
+    counted_apart: Vec<u128>,
     /// Groups that recorded in a cell in which their lineage did not live, by its place in `marks`.
     pub(crate) strays: BTreeMap<usize, BTreeSet<GroupId>>,
     pub(crate) warnings: BTreeSet<String>,
@@ -132,14 +132,6 @@ pub(crate) struct Sums<'a> {
     units: usize,
     /// Sources that are in `totals` from rows before.
     summed: Vec<bool>,
-}
-
-/// What the rows in work count in one column.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counted {
-    /// All of it that is not in a lane.
-    apart: u128,
-    all: u128,
 }
 
 /// Where the largest window of a cell comes from.
@@ -170,7 +162,7 @@ impl<'a> Sums<'a> {
             cells: (0..rows).map(|_| vec![MatrixCell::default(); columns]).collect(),
             marks: vec![Mark::default(); rows * columns],
             totals: vec![ColumnTotals::default(); columns],
-            counted: Vec::new(),
+            counted_apart: Vec::new(),
             strays: BTreeMap::new(),
             warnings: BTreeSet::new(),
             peaks: match span.units_per_column() {
@@ -198,8 +190,8 @@ impl<'a> Sums<'a> {
     /// Begins with some rows. Returns the sources to be read for them, as slots.
     pub(crate) fn begin(&mut self, rows: Range<u32>) -> Vec<u32> {
         let shown = self.shown;
-        self.counted.clear();
-        self.counted.resize(self.columns, Counted::default());
+        self.counted_apart.clear();
+        self.counted_apart.resize(self.columns, 0);
         let is_shown = |tag: &u32| {
             let takes = &shown.takes[shown.sources[*tag as usize].takes.clone()];
             takes.iter().any(|(row, _)| rows.contains(row))
@@ -230,6 +222,7 @@ impl<'a> Sums<'a> {
             self.summed[tag as usize] = true;
         }
         let per_column = self.span.units_per_column();
+        let mut counted = vec![0u128; self.columns];
         let rows = &mut self.cells[self.rows.start as usize..self.rows.end as usize];
         for (at, row) in rows.iter_mut().enumerate() {
             match &self.peaks {
@@ -246,16 +239,17 @@ impl<'a> Sums<'a> {
                     }
                 }
             }
-            for (counted, cell) in self.counted.iter_mut().zip(row) {
-                counted.all += u128::from(cell.counted);
+            for (counted, cell) in counted.iter_mut().zip(row) {
+                *counted += u128::from(cell.counted);
             }
         }
         // What is counted in a lane is all that was recorded of its source.
-        for (total, counted) in self.totals.iter_mut().zip(&self.counted) {
+        for ((total, counted), apart) in
+            self.totals.iter_mut().zip(counted).zip(&self.counted_apart)
+        {
             let top = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
-            let in_lanes = top(counted.all.saturating_sub(counted.apart));
-            total.recorded = total.recorded.saturating_add(in_lanes);
-            total.counted = total.counted.saturating_add(top(counted.all));
+            total.recorded = total.recorded.saturating_add(top(counted.saturating_sub(*apart)));
+            total.counted = total.counted.saturating_add(top(counted));
         }
     }
 }
@@ -306,18 +300,12 @@ impl Sink for Sums<'_> {
     #[inline]
     fn take_plain(&mut self, source: usize, first: usize, per_column: usize, cells: &Plain<'_>) {
         let row = self.lanes[source];
-        let found = cells.windows.iter().zip(cells.values);
         if row == NO_LANE || !matches!(self.peaks, Peaks::Cells) {
-            for (&window, &value) in found.filter(|(_, value)| **value > 0) {
-                let unit = first + usize::from(window);
-                let recorded = Summary { sum: value, max: value, flags: Flags::NONE };
-                self.take(source, Place { unit, column: unit / per_column }, recorded);
-            }
-            return;
+            return take_each(self, source, first, per_column, cells);
         }
         // A unit is a column.
         let row = &mut self.cells[row as usize][first..];
-        for (&window, &value) in found {
+        for (&window, &value) in cells.windows.iter().zip(cells.values) {
             if let Some(cell) = row.get_mut(usize::from(window)) {
                 cell.counted = cell.counted.saturating_add(value);
             }
@@ -362,7 +350,8 @@ impl Sums<'_> {
         let source = &self.shown.sources[tag];
         let is_new = !self.summed[tag];
         let is_alive = self.alive[tag].contains(&place.unit);
-        let (total, counted) = (&mut self.totals[place.column], &mut self.counted[place.column]);
+        let total = &mut self.totals[place.column];
+        let counted_apart = &mut self.counted_apart[place.column];
         if is_new {
             let elsewhere = source.elsewhere.as_ref().map_or(0, |share| share.of(recorded.sum));
             total.recorded = total.recorded.saturating_add(recorded.sum - elsewhere);
@@ -379,7 +368,7 @@ impl Sums<'_> {
             let (sum, max) = match take {
                 Take::Counted => {
                     cell.counted = cell.counted.saturating_add(recorded.sum);
-                    counted.apart += u128::from(recorded.sum);
+                    *counted_apart += u128::from(recorded.sum);
                     (recorded.sum, recorded.max)
                 }
                 Take::Inherited => {
@@ -392,7 +381,7 @@ impl Sums<'_> {
                     let sum = share.of(recorded.sum);
                     cell.flags = cell.flags.or(Flags::APPORTIONED);
                     cell.counted = cell.counted.saturating_add(sum);
-                    counted.apart += u128::from(sum);
+                    *counted_apart += u128::from(sum);
                     (sum, share.of(recorded.max))
                 }
             };

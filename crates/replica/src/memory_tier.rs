@@ -161,7 +161,7 @@ pub struct MemoryTierStatus {
 pub(crate) struct MemoryTier {
     max_bytes: u64,
     /// One fills at a time: what is being filled is known once a group.
-    filling: Mutex<()>,
+    filler: Mutex<()>,
     held: Mutex<Held>,
 }
 
@@ -171,8 +171,8 @@ impl MemoryTier {
         Self { max_bytes, ..Self::default() }
     }
 
-    fn fill(&self) -> MutexGuard<'_, ()> {
-        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.filler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

@@ -65,7 +65,7 @@ pub(crate) fn step(
     stops: &dyn Fn() -> bool,
 ) -> Result<bool, StoreError> {
     let tier = machine.memory_tier();
-    let _one_at_a_time = tier.fill();
+    let _one_at_a_time = tier.one_at_a_time();
     let hours = tier.begin(group, unix_hour(now_ms));
     let (Some(&to), Some(&from)) = (hours.first(), hours.last()) else { return Ok(false) };
     let view = machine.store().view(now_ms);

@@ -108,29 +108,28 @@ impl View<'_> {
         group: GroupId,
         mut visit: impl FnMut(&mut DBRawIterator<'_>, LineageId, u64),
     ) -> Result<(), StoreError> {
-        let cursor = || self.blocks_cursor(ReadOptions::default(), group);
-        let mut last = key_layout::prefix::range(group);
-        let mut from = last.clone();
+        let open = || self.blocks_cursor(ReadOptions::default(), group);
+        let mut from = key_layout::prefix::range(group);
+        let mut reached = from.clone();
         loop {
-            let mut cursor_here = cursor();
-            cursor_here.seek(&from);
-            while let Some(key) = cursor_here.key() {
-                last = last.max(key.to_vec());
-                let Some((_, Key::Range { lineage, hour })) = Key::parse(key) else {
-                    cursor_here.next();
-                    continue;
-                };
-                visit(&mut cursor_here, lineage, hour);
-                let end = key_layout::prefix::end(key_layout::prefix::range_of(group, lineage));
-                cursor_here.seek(&end);
-                last = last.max(end);
+            let mut cursor = open();
+            cursor.seek(&from);
+            while let Some(key) = cursor.key() {
+                if let Some((_, Key::Range { lineage, hour })) = Key::parse(key) {
+                    visit(&mut cursor, lineage, hour);
+                    reached = key_layout::prefix::end(key_layout::prefix::range_of(group, lineage));
+                    cursor.seek(&reached);
+                } else {
+                    reached = key.to_vec();
+                    cursor.next();
+                }
             }
-            let Err(error) = checked(&cursor_here, group) else { return Ok(()) };
+            let Err(error) = checked(&cursor, group) else { return Ok(()) };
             if !error.is_damage() {
                 return Err(error);
             }
             self.store.damage.met(error.to_string());
-            match first_readable_after(&cursor, &last) {
+            match first_readable_after(&open, &reached) {
                 Some(key) => from = key,
                 None => return Ok(()),
             }
@@ -153,7 +152,8 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Whether any block of a lineage is stored in these hours, whatever its age. Reads none.
+    /// Whether any block of a lineage is stored in these hours, whatever its age; none that lies in a
+    /// corrupt block of a file. Reads none.
     ///
     /// # Errors
     /// A read failure.
@@ -163,13 +163,13 @@ impl View<'_> {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Result<bool, StoreError> {
-        self.tolerant(|options| {
-            let mut cursor = self.blocks_cursor(options, group);
-            cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
-            let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
-            checked(&cursor, group)?;
-            Ok(found)
-        })
+        let mut cursor = self.blocks_cursor(ReadOptions::default(), group);
+        cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
+        let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
+        match checked(&cursor, group) {
+            Err(error) if !error.is_damage() => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// What is retained of one lineage, if anything.
