@@ -45,7 +45,7 @@ impl Shared {
     /// A sampler without routes.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let registry = Registry::new(Space::new(), 10, None);
+        let registry = Registry::new(Space::new(), 10);
         let table = Published::new(Arc::clone(&registry.table));
         Self { registry: Mutex::new(registry), table }
     }

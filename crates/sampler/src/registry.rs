@@ -10,6 +10,7 @@ use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, RouteId, Step};
 
 use crate::budget::{Budget, Heat};
 use crate::chunk::{CHUNK_CELLS, Lease, Space};
+use crate::hot::Feed;
 use crate::rate::{Adaptive, class_after};
 use crate::slot::{Slot, SlotCell};
 use crate::sub_range::SubRanges;
@@ -85,16 +86,15 @@ pub(crate) struct Registry {
     free: Vec<usize>,
     budget: Budget,
     adaptive: Option<Adaptive>,
+    feed: Option<Arc<Feed>>,
+    /// Of the next slot.
+    next_serial: u64,
     /// How many times everything was taken.
     windows: u64,
 }
 
 impl Registry {
-    pub(crate) fn new(
-        space: Arc<Space>,
-        tracked_routes: usize,
-        adaptive: Option<Adaptive>,
-    ) -> Self {
+    pub(crate) fn new(space: Arc<Space>, tracked_routes: usize) -> Self {
         Self {
             space,
             table: Arc::new(Table::new()),
@@ -102,9 +102,17 @@ impl Registry {
             shared: Vec::new(),
             free: Vec::new(),
             budget: Budget::new(tracked_routes),
-            adaptive,
+            adaptive: None,
+            feed: None,
+            next_serial: 0,
             windows: 0,
         }
+    }
+
+    /// Of whose routes operations may be sampled, or keys looked at.
+    pub(crate) fn with(mut self, adaptive: Option<Adaptive>, feed: Option<Arc<Feed>>) -> Self {
+        (self.adaptive, self.feed) = (adaptive, feed);
+        self
     }
 
     /// The slot that counts this route from now on: the one it had, within the grace.
@@ -138,8 +146,9 @@ impl Registry {
     fn add(&mut self, route: RouteId, group: GroupId, subs: SubRanges) -> Arc<Slot> {
         let at = self.first_at(subs.range(), route);
         let cells = (0..subs.count()).map(|_| self.new_cell());
-        let slot = Slot::new(route, group, subs, cells.collect(), self.adaptive);
-        let slot = Arc::new(slot);
+        let slot = Slot::new(route, group, subs, cells.collect());
+        let slot = Arc::new(slot.with(self.adaptive, self.next_serial, self.feed.clone()));
+        self.next_serial += 1;
         self.tracked.insert(
             at,
             Tracked {

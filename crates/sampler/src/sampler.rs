@@ -11,17 +11,18 @@ use std::sync::LazyLock;
 
 use keyviz_lineage::{Column, GroupId, KeyRange, RouteId, Step, Window};
 
-use crate::Op;
 use crate::budget::DEFAULT_TRACKED_ROUTES;
 use crate::chunk::Space;
 use crate::flush::{Flush, Rows, snap};
 use crate::handle::RouteHandle;
+use crate::hot::{Hot, HotKeySettings};
 use crate::local::{self, Pages};
 use crate::rate::Adaptive;
 use crate::registry::{Registry, Tracked};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Published, lock};
 use crate::table::Table;
+use crate::{Op, front};
 
 /// The chunks of the process.
 static SPACE: LazyLock<Arc<Space>> = LazyLock::new(Space::new);
@@ -44,11 +45,15 @@ pub struct Settings {
     /// With it, an observation of a route that is not sampled costs a few nanoseconds more, as its rate
     /// is looked up. Routes that are cut are never sampled.
     pub adaptive: Option<Adaptive>,
+    /// Whether the hottest keys of each route are found. `None` (the default): never, and keys are not
+    /// kept anywhere. With it, an observation costs a few nanoseconds more, as the dice are thrown.
+    pub hot_keys: Option<HotKeySettings>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { sub_ranges: 1, tracked_routes: DEFAULT_TRACKED_ROUTES, adaptive: None }
+        let tracked_routes = DEFAULT_TRACKED_ROUTES;
+        Self { sub_ranges: 1, tracked_routes, adaptive: None, hot_keys: None }
     }
 }
 
@@ -70,6 +75,7 @@ pub struct Sampler {
     settings: Settings,
     table: Published<Table>,
     unattributed: AtomicU64,
+    hot: Option<Hot>,
     /// Threads that keep a view of the table let it go when this is gone.
     life: std::sync::Arc<()>,
     state: Mutex<State>,
@@ -97,14 +103,15 @@ impl Sampler {
         Self::of_version(next_version(), step, now_ms, settings)
     }
 
-    /// A sampler that counts nothing: observing costs one branch, its columns are empty.
+    /// A sampler that counts nothing: observing costs a branch or two, its columns are empty.
     pub fn disabled(step: Step, now_ms: u64) -> Self {
         Self::of_version(0, step, now_ms, Settings::default())
     }
 
     fn of_version(version: u64, step: Step, now_ms: u64, settings: Settings) -> Self {
-        let registry =
-            Registry::new(Arc::clone(&SPACE), settings.tracked_routes, settings.adaptive);
+        let hot = settings.hot_keys.filter(|_| version != 0).map(Hot::new);
+        let registry = Registry::new(Arc::clone(&SPACE), settings.tracked_routes)
+            .with(settings.adaptive, hot.as_ref().map(|hot| Arc::clone(&hot.feed)));
         let state =
             State { registry, terms: BTreeMap::new(), groups: Vec::new(), last_flush_ms: now_ms };
         Self {
@@ -113,6 +120,7 @@ impl Sampler {
             settings,
             table: Published::new(Arc::clone(&state.registry.table)),
             unattributed: AtomicU64::new(0),
+            hot,
             life: std::sync::Arc::new(()),
             state: Mutex::new(state),
         }
@@ -189,20 +197,20 @@ impl Sampler {
     #[inline]
     pub fn observe(&self, route: RouteId, key: &[u8], op: Op, value_len: u64) {
         let version = self.version.load(Ordering::Acquire);
-        if version == 0 {
-            return;
-        }
-        let is_counted =
-            local::with(|local| local.observe(version, route, key.len(), op, value_len));
-        if is_counted != Some(true) {
+        // That a disabled sampler is the second question keeps it from costing the others one.
+        if !front::count_by_id(version, route, key.len(), op, value_len) && version != 0 {
             self.observe_slowly(route, key, op, value_len);
         }
     }
 
-    /// On a route that is unknown, cut or not yet touched by this thread, after a change of routes, in
-    /// a thread that ends, or of many bytes.
-    #[cold]
+    /// On a route that is not where it is looked for first, unknown, cut or not yet touched by this
+    /// thread, after a change of routes, in a thread that ends, or of many bytes.
+    #[inline(never)]
     fn observe_slowly(&self, route: RouteId, key: &[u8], op: Op, value_len: u64) {
+        let version = self.version.load(Ordering::Acquire);
+        if front::count_beyond(version, route, key.len(), op, value_len) {
+            return;
+        }
         let bytes = (key.len() as u64).saturating_add(value_len);
         let count = |pages: Option<&Pages>, table: &Table| match table.slot(route) {
             Some(slot) => slot.observe(pages, key, op, bytes),
@@ -210,10 +218,9 @@ impl Sampler {
                 self.unattributed.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let version = self.version.load(Ordering::Acquire);
         let counted = local::with(|local| {
-            let table = local.table(&self.life, version, || self.table.load());
-            count(Some(&local.pages), &table);
+            let load = || self.table.load();
+            local.with_table(&self.life, version, load, |table| count(Some(&local.pages), table));
         });
         if counted.is_none() {
             count(None, &self.table.load());
@@ -249,6 +256,9 @@ impl Sampler {
     fn drain(&self, window: Window, now_ms: u64) -> Flush {
         let mut state = self.lock();
         let State { registry, terms, groups, last_flush_ms } = &mut *state;
+        // Before routes are let go, so that their keys are told of.
+        let slots = registry.tracked.iter().map(|tracked| &*tracked.slot);
+        let hot_keys = self.hot.as_ref().map(|hot| hot.publish(window, slots));
         let mut rows = Rows::default();
         rows.reserve(registry.tracked.len());
         let grace_ms = (2 * self.step.ms()).max(5_000);
@@ -273,7 +283,14 @@ impl Sampler {
             rows,
             buckets,
         };
-        Flush { column, sub_ranges }
+        Flush { column, sub_ranges, hot_keys }
+    }
+
+    /// Looks at the operations that were chosen for [`Settings::hot_keys`]. To be called often enough
+    /// that no more than [`HotKeySettings::queue`] of them wait (some 20 times a second); a flush does,
+    /// too. Returns how many there were. Waits for no observer, and none for it.
+    pub fn collect_hot_keys(&self) -> usize {
+        self.hot.as_ref().map_or(0, Hot::collect)
     }
 
     /// What is reported together now, in key order: to be logged once in a while.
