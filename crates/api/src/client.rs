@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use keyviz_lineage::{Entry, SourceId};
+use keyviz_lineage::{Entry, HotKeys, SourceId};
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
@@ -23,7 +23,7 @@ use tonic::transport::Endpoint;
 use uuid::Uuid;
 
 use crate::ambient;
-use crate::convert::entry_to_wire;
+use crate::convert::{entry_to_wire, hot_keys_to_wire};
 use crate::wire::ingest as wire;
 use crate::wire::ingest::ingest_service_client::IngestServiceClient;
 
@@ -63,6 +63,10 @@ pub struct ClientStats {
     pub refused_rows: u64,
     /// Columns that did not fit the buffer and were given up.
     pub dropped: u64,
+    /// Windows of hot keys that were sent.
+    pub hot_keys_sent: u64,
+    /// Those that made way for the next one, or that the node does not take.
+    pub hot_keys_dropped: u64,
     /// Connections made.
     pub connections: u64,
     /// The latest reason for a refusal, an abort or a lost connection.
@@ -94,6 +98,8 @@ struct Buffer {
     entries: VecDeque<Buffered>,
     bytes: usize,
     next_sequence: u64,
+    /// The newest, until it is on its way.
+    hot_keys: Option<wire::HotKeys>,
     stats: ClientStats,
 }
 
@@ -121,6 +127,7 @@ impl IngestSender {
             entries: VecDeque::new(),
             bytes: 0,
             next_sequence: 1,
+            hot_keys: None,
             stats: ClientStats::default(),
         };
         let shared = Arc::new(Shared {
@@ -179,6 +186,17 @@ impl IngestSender {
         drop(buffer);
         self.shared.queued.notify_one();
         Ok(())
+    }
+
+    /// Sends these hot keys beside the entries, as soon as there is a connection. They are not kept for
+    /// longer than until the next ones come: the node keeps the last windows only, in memory.
+    pub fn publish_hot_keys(&self, hot_keys: &HotKeys) {
+        let hot_keys = hot_keys_to_wire(hot_keys);
+        let mut buffer = self.shared.lock();
+        let replaced = buffer.hot_keys.replace(hot_keys);
+        buffer.stats.hot_keys_dropped += u64::from(replaced.is_some());
+        drop(buffer);
+        self.shared.queued.notify_one();
     }
 
     /// Waits until fewer than `bytes` of columns are unacknowledged.
@@ -317,20 +335,29 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
         if shared.lock().held_before(welcome.next_sequence) {
             shared.acknowledged.notify_waiters();
         }
-        let ready = (!outgoing.is_closed()).then(|| next_entry(shared, next, limit)).flatten();
+        let is_open = !outgoing.is_closed();
+        let has_hot_keys = is_open && shared.lock().hot_keys.is_some();
+        let ready = is_open.then(|| next_entry(shared, next, limit)).flatten();
         tokio::select! {
-            permit = outgoing.reserve(), if ready.is_some() => {
+            permit = outgoing.reserve(), if ready.is_some() || has_hot_keys => {
                 let Ok(permit) = permit else { return Err(tonic::Status::unavailable("the stream closed")) };
-                permit.send(wire::IngestRequest { message: ready.map(wire::ingest_request::Message::Entry) });
-                next += 1;
+                let message = if has_hot_keys {
+                    take_hot_keys(shared, &welcome).map(wire::ingest_request::Message::HotKeys)
+                } else {
+                    next += 1;
+                    ready.map(wire::ingest_request::Message::Entry)
+                };
+                if message.is_some() {
+                    permit.send(wire::IngestRequest { message });
+                }
             }
             response = incoming.message() => match response?.and_then(|response| response.message) {
                 Some(wire::ingest_response::Message::Ack(ack)) => take_ack(shared, &ack),
                 Some(wire::ingest_response::Message::Welcome(_)) => {}
                 None => return Err(tonic::Status::unavailable("the node closed the stream")),
             },
-            () = shared.queued.notified(), if ready.is_none() => {}
-            () = tokio::time::sleep(Duration::from_millis(500)), if ready.is_none() => {
+            () = shared.queued.notified(), if ready.is_none() && !has_hot_keys => {}
+            () = tokio::time::sleep(Duration::from_millis(500)), if ready.is_none() && !has_hot_keys => {
                 // The task holds the last handle: nobody can queue any more.
                 if Arc::strong_count(shared) == 1 && shared.lock().entries.is_empty() {
                     return Ok(());
@@ -349,6 +376,23 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+/// The newest hot keys, if the node takes them.
+fn take_hot_keys(shared: &Shared, welcome: &wire::Welcome) -> Option<wire::HotKeys> {
+    let mut buffer = shared.lock();
+    let hot_keys = buffer.hot_keys.take()?;
+    if welcome.takes_hot_keys && fits(hot_keys.encoded_len(), welcome.max_message_bytes) {
+        buffer.stats.hot_keys_sent += 1;
+        return Some(hot_keys);
+    }
+    buffer.stats.hot_keys_dropped += 1;
+    None
+}
+
+/// A request wraps what it carries in a tag and a length.
+fn fits(bytes: usize, limit: u64) -> bool {
+    limit == 0 || bytes as u64 + 16 <= limit
+}
+
 /// The entry to send next. One that is over the node's limit goes without its body: the node then
 /// refuses it and consumes its sequence, instead of breaking the stream over and over.
 fn next_entry(shared: &Shared, sequence: u64, limit: u64) -> Option<wire::Entry> {
@@ -360,9 +404,8 @@ fn next_entry(shared: &Shared, sequence: u64, limit: u64) -> Option<wire::Entry>
     }
     let held = buffer.entries.get(index)?;
     let entry = wire::Entry { sequence, body: Some(held.body.clone()) };
-    // A request wraps the entry in a tag and a length.
-    let bytes = entry.encoded_len() as u64 + 16;
-    if limit > 0 && bytes > limit {
+    let bytes = entry.encoded_len();
+    if !fits(bytes, limit) {
         tracing::error!(
             sequence,
             bytes,

@@ -108,9 +108,9 @@ impl Rows {
         self.rows.reserve(rows);
     }
 
-    /// Adds a part of what was counted on a route, under `term`.
-    pub(crate) fn push(&mut self, tracked: &Tracked, term: u64, part: Part<'_>) {
-        let (slot, mut sum) = (&tracked.slot, Counts::default());
+    /// Adds a part of what was counted on a route.
+    pub(crate) fn push(&mut self, tracked: &Tracked, part: Part<'_>) {
+        let (slot, term, mut sum) = (&tracked.slot, part.term, Counts::default());
         for part in part.counts {
             sum.add(part);
         }

@@ -34,6 +34,7 @@ mod handle;
 mod history;
 mod hot;
 mod local;
+mod mark;
 #[cfg(loom)]
 pub mod model;
 mod rate;
@@ -53,6 +54,7 @@ pub use flush::{Flush, SubRangeRow};
 pub use handle::RouteHandle;
 pub use history::{DEFAULT_HISTORY_COLUMNS, History, MAX_HISTORY_COLUMNS};
 pub use hot::{HotKeySettings, MAX_HOT_KEY_QUEUE};
+pub use mark::Mark;
 pub use rate::{Adaptive, COST_PER_OBSERVE_NS};
 pub use sampler::{Coalesced, Sampler, Settings};
 pub use sub_range::{MAX_SUB_RANGES, SubRanges};

@@ -30,13 +30,23 @@ pub(crate) struct Tracked {
     flags: Flags,
     /// How alike the sizes of its operations were when it was last sampled.
     likeness: Option<f64>,
+    led: Led,
+}
+
+/// Under which terms a route had writes in the last window that was taken.
+#[derive(Debug, Default)]
+struct Led {
+    /// The last one; 0: none.
+    last: u64,
+    /// Those that were cut.
+    cut: Vec<u64>,
 }
 
 /// What one route counted under one term.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
-    /// `None`: the present one.
-    pub(crate) term: Option<u64>,
+    /// 0: this node did not lead.
+    pub(crate) term: u64,
     /// By sub-range.
     pub(crate) counts: &'a [Counts],
     pub(crate) flags: Flags,
@@ -48,7 +58,20 @@ impl Tracked {
     }
 }
 
+impl Part<'_> {
+    /// Whether this node led any of its writes.
+    pub(crate) fn is_led(&self) -> bool {
+        self.term != 0 && self.counts.iter().any(|part| part.writes > 0)
+    }
+}
+
 impl Tracked {
+    /// The terms under which it had writes in the last window that was taken.
+    pub(crate) fn led(&self) -> impl Iterator<Item = u64> {
+        let last = Some(self.led.last).filter(|&term| term != 0);
+        self.led.cut.iter().copied().chain(last)
+    }
+
     /// Adds what was counted aside, or one in N, to the `counts` of all cells, and takes notice of how
     /// much it was in this window.
     fn weigh(&mut self, window: u64, counts: &mut [Counts]) {
@@ -158,6 +181,7 @@ impl Registry {
                 cut: Vec::new(),
                 flags: Flags::NONE,
                 likeness: None,
+                led: Led::default(),
             },
         );
         slot
@@ -214,13 +238,14 @@ impl Registry {
     }
 
     /// Takes every count, and hands to `row`, in key order, each route with what it counted, by
-    /// sub-range, under an earlier term or (`None`) the present one. Removed routes whose grace of
-    /// `grace_ms` is over and that nobody can reach are let go.
+    /// sub-range, under an earlier term or the one that `term_of` its group. Removed routes whose grace
+    /// of `grace_ms` is over and that nobody can reach are let go.
     pub(crate) fn take(
         &mut self,
         now_ms: u64,
         grace_ms: u64,
         step: Step,
+        mut term_of: impl FnMut(GroupId) -> u64,
         mut row: impl FnMut(&Tracked, Part<'_>),
     ) {
         // S2: which ones are unreachable, then their last take.
@@ -247,17 +272,24 @@ impl Registry {
             if !is_planned {
                 tracked.weigh(self.windows, &mut counts);
             }
+            tracked.led.cut.clear();
             for (term, counts, flags) in std::mem::take(&mut tracked.cut) {
-                row(tracked, Part { term: Some(term), counts: &counts, flags });
+                let part = Part { term, counts: &counts, flags };
+                row(tracked, part);
+                if part.is_led() {
+                    tracked.led.cut.push(term);
+                }
             }
-            let flags = tracked.flags;
-            if let [cell] = &*tracked.slot.cells {
-                row(tracked, Part { term: None, counts: &counts[cell.at..=cell.at], flags });
+            let counts = if let [cell] = &*tracked.slot.cells {
+                &counts[cell.at..=cell.at]
             } else {
                 parts.clear();
                 parts.extend(tracked.slot.cells.iter().map(|cell| counts[cell.at]));
-                row(tracked, Part { term: None, counts: &parts, flags });
-            }
+                &parts[..]
+            };
+            let part = Part { term: term_of(tracked.slot.group), counts, flags: tracked.flags };
+            row(tracked, part);
+            tracked.led.last = if part.is_led() { part.term } else { 0 };
         }
         self.adapt(&counts, step);
         self.let_go(&done);

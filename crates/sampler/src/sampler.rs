@@ -6,10 +6,10 @@
 //! Must not: read a clock.
 //! Proof: `sampler_test.rs`, `tests/stress.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use keyviz_lineage::{Column, GroupId, KeyRange, RouteId, Step, Window};
+use keyviz_lineage::{Column, Counts, Flags, GroupId, KeyRange, RouteId, Step, Window};
 
 use crate::budget::DEFAULT_TRACKED_ROUTES;
 use crate::chunk::Space;
@@ -18,7 +18,7 @@ use crate::handle::RouteHandle;
 use crate::hot::{Hot, HotKeySettings};
 use crate::local::{self, Pages};
 use crate::rate::Adaptive;
-use crate::registry::{Registry, Tracked};
+use crate::registry::{Part, Registry, Tracked};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Published, lock};
 use crate::table::Table;
@@ -89,6 +89,10 @@ struct State {
     /// Groups that this node answers for.
     groups: Vec<GroupId>,
     last_flush_ms: u64,
+    /// Of the last column.
+    last_window: Option<Window>,
+    /// Groups whose lease was lost in this window.
+    stale: BTreeSet<GroupId>,
 }
 
 impl Sampler {
@@ -112,8 +116,14 @@ impl Sampler {
         let hot = settings.hot_keys.filter(|_| version != 0).map(Hot::new);
         let registry = Registry::new(Arc::clone(&SPACE), settings.tracked_routes)
             .with(settings.adaptive, hot.as_ref().map(|hot| Arc::clone(&hot.feed)));
-        let state =
-            State { registry, terms: BTreeMap::new(), groups: Vec::new(), last_flush_ms: now_ms };
+        let state = State {
+            registry,
+            terms: BTreeMap::new(),
+            groups: Vec::new(),
+            last_flush_ms: now_ms,
+            last_window: None,
+            stale: BTreeSet::new(),
+        };
         Self {
             version: AtomicU64::new(version),
             step,
@@ -191,6 +201,43 @@ impl Sampler {
         };
     }
 
+    /// Says that the lease on `group` ran out while this node thought that it led: what it led there in
+    /// this window and the one before may have been led by another node, too. This window's rows will
+    /// say so. For the one before, here is what says so, if there was anything: a column that counts
+    /// nothing and covers no time, to be sent as any other.
+    pub fn lose_lease(&self, group: GroupId) -> Option<Column> {
+        let mut state = self.lock();
+        if !state.stale.insert(group) {
+            return None;
+        }
+        let window = state.last_window?;
+        let (mut rows, flags) = (Rows::default(), Flags::STALE_LEADER);
+        for tracked in &state.registry.tracked {
+            let idle = [Counts::default()];
+            // A bucket has the same keys as before by all of its members.
+            rows.push(tracked, Part { term: 0, counts: &idle, flags: Flags::NONE });
+            if tracked.slot.group == group {
+                tracked
+                    .led()
+                    .for_each(|term| rows.push(tracked, Part { term, counts: &idle, flags }));
+            }
+        }
+        let buckets = rows.buckets();
+        let (rows, _) = rows.sorted();
+        let at_ms = window.end_ms();
+        let (groups, unattributed) = (state.groups.clone(), 0);
+        let is_needed = !rows.is_empty() || !buckets.is_empty();
+        is_needed.then_some(Column {
+            window,
+            covered_from_ms: at_ms,
+            covered_to_ms: at_ms,
+            unattributed,
+            groups,
+            rows,
+            buckets,
+        })
+    }
+
     /// Counts one operation on `route`: a look-up in this thread's view of the routes, then as
     /// [`RouteHandle::observe`]. On an unknown route: one relaxed add, reported as `unattributed`.
     /// The first call after routes changed brings the thread's view up to date.
@@ -255,7 +302,7 @@ impl Sampler {
 
     fn drain(&self, window: Window, now_ms: u64) -> Flush {
         let mut state = self.lock();
-        let State { registry, terms, groups, last_flush_ms } = &mut *state;
+        let State { registry, terms, groups, last_flush_ms, last_window, stale } = &mut *state;
         // Before routes are let go, so that their keys are told of.
         let slots = registry.tracked.iter().map(|tracked| &*tracked.slot);
         let hot_keys = self.hot.as_ref().map(|hot| hot.publish(window, slots));
@@ -263,13 +310,20 @@ impl Sampler {
         rows.reserve(registry.tracked.len());
         let grace_ms = (2 * self.step.ms()).max(5_000);
         let mut led = (0, 0);
-        registry.take(now_ms, grace_ms, self.step, |tracked, part| {
-            let group = tracked.slot.group;
+        let term_of = |group| {
             if group != led.0 {
                 led = (group, terms.get(&group).copied().unwrap_or(0));
             }
-            rows.push(tracked, part.term.unwrap_or(led.1), part);
+            led.1
+        };
+        registry.take(now_ms, grace_ms, self.step, term_of, |tracked, mut part| {
+            if part.is_led() && stale.contains(&tracked.slot.group) {
+                part.flags = part.flags.or(Flags::STALE_LEADER);
+            }
+            rows.push(tracked, part);
         });
+        stale.clear();
+        *last_window = Some(window);
         let buckets = rows.buckets();
         let (rows, sub_ranges) = rows.sorted();
         let covered_from_ms = snap((*last_flush_ms).min(now_ms), window.start_ms, self.step);
@@ -284,6 +338,11 @@ impl Sampler {
             buckets,
         };
         Flush { column, sub_ranges, hot_keys }
+    }
+
+    /// Whether [`Settings::hot_keys`] are found.
+    pub const fn finds_hot_keys(&self) -> bool {
+        self.hot.is_some()
     }
 
     /// Looks at the operations that were chosen for [`Settings::hot_keys`]. To be called often enough

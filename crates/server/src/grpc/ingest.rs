@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::stream::{FuturesOrdered, Stream, StreamExt};
-use keyviz_api::convert::{entry_from_wire, source_from_wire};
+use keyviz_api::convert::{entry_from_wire, hot_keys_from_wire, source_from_wire};
 use keyviz_api::wire::ingest as wire;
 use keyviz_api::wire::ingest::ingest_service_server::IngestService;
 use keyviz_lineage::SourceId;
@@ -82,9 +82,8 @@ async fn converse(
         .greet(source.clone())
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
-    let welcome =
-        wire::ingest_response::Message::Welcome(wire::Welcome { next_sequence, max_message_bytes });
-    answer(answers, welcome).await?;
+    let welcome = wire::Welcome { next_sequence, max_message_bytes, takes_hot_keys: true };
+    answer(answers, wire::ingest_response::Message::Welcome(welcome)).await?;
 
     let mut in_work = FuturesOrdered::new();
     let mut open = true;
@@ -92,7 +91,19 @@ async fn converse(
         tokio::select! {
             request = requests.message(), if open && in_work.len() < PIPELINED => match request? {
                 None => open = false,
-                Some(request) => in_work.push_back(submit(recorder, &source, request)?),
+                Some(request) => match request.message {
+                    Some(wire::ingest_request::Message::Entry(entry)) => {
+                        in_work.push_back(submit(recorder, &source, entry));
+                    }
+                    Some(wire::ingest_request::Message::HotKeys(hot_keys)) => {
+                        take_hot_keys(node, &source, hot_keys);
+                    }
+                    Some(wire::ingest_request::Message::Hello(_)) | None => {
+                        return Err(Status::invalid_argument(
+                            "after `hello`, an ingest stream carries entries and hot keys only",
+                        ));
+                    }
+                },
             },
             Some((sequence, verdict)) = in_work.next() => {
                 let ack = ack(sequence, verdict)?;
@@ -103,23 +114,26 @@ async fn converse(
     Ok(())
 }
 
+/// They are not acknowledged: what cannot be taken is told here only, and does not end the stream.
+fn take_hot_keys(node: &Node, source: &SourceId, hot_keys: wire::HotKeys) {
+    match hot_keys_from_wire(hot_keys) {
+        Ok(hot_keys) => node.put_hot_keys(source, hot_keys),
+        Err(error) => tracing::warn!(node = source.node, %error, "hot keys were refused"),
+    }
+}
+
 fn submit(
     recorder: &keyviz_replica::Recorder,
     source: &SourceId,
-    request: wire::IngestRequest,
-) -> Result<impl Future<Output = (u64, Verdict)> + use<>, Status> {
-    let Some(wire::ingest_request::Message::Entry(entry)) = request.message else {
-        return Err(Status::invalid_argument(
-            "after `hello`, an ingest stream carries entries only",
-        ));
-    };
+    entry: wire::Entry,
+) -> impl Future<Output = (u64, Verdict)> + use<> {
     let sequence = entry.sequence;
     let body = match entry.body {
         Some(body) => entry_from_wire(body).map_err(|error| error.to_string()),
         None => Err("the entry has no body: it was over this node's message limit (--max-message-bytes), or its kind is newer than this node".to_owned()),
     };
     let verdict = recorder.submit(source.clone(), sequence, body);
-    Ok(async move { (sequence, verdict.await) })
+    async move { (sequence, verdict.await) }
 }
 
 /// The acknowledgement of a verdict; an entry that cannot be taken now ends the stream.

@@ -14,6 +14,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
+use crate::hot_keys::NoHotKeys;
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.
@@ -62,7 +63,12 @@ fn status(error: &NodeError) -> tonic::Status {
             tonic::Status::data_loss(message)
         }
         NodeError::Query(_) | NodeError::Pin(_) => tonic::Status::invalid_argument(message),
-        NodeError::Unknown { .. } => tonic::Status::not_found(message),
+        NodeError::Unknown { .. } | NodeError::HotKeys(NoHotKeys::NoSuchRoute) => {
+            tonic::Status::not_found(message)
+        }
+        NodeError::HotKeys(NoHotKeys::Off) => tonic::Status::failed_precondition(message),
+        NodeError::HotKeys(NoHotKeys::OtherWindows { .. }) => tonic::Status::out_of_range(message),
+        NodeError::HotKeys(NoHotKeys::Series { .. }) => tonic::Status::invalid_argument(message),
         NodeError::NoBackupDir | NodeError::Backup(_) => {
             tonic::Status::failed_precondition(message)
         }

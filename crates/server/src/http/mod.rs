@@ -7,12 +7,15 @@
 mod backup;
 mod error;
 mod health;
+mod hot_keys;
 mod ingest;
 mod keep;
 mod lineage;
 mod matrix;
 mod metrics;
 mod page;
+
+pub(crate) use hot_keys::to_json as hot_keys_to_json;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +60,7 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route(&format!("{API}/matrix"), get(matrix::matrix))
         .route(&format!("{API}/lineage"), get(lineage::lineage))
+        .route(&format!("{API}/hotkeys"), get(hot_keys::hot_keys))
         .route(&format!("{API}/events"), get(lineage::events))
         .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))
         .route(&format!("{API}/pins"), get(keep::pins).post(keep::pin))
