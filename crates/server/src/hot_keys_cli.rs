@@ -139,14 +139,15 @@ impl HotKeysArgs {
             answer.sources.iter().map(|s| s.window_unix_ms.saturating_add_unsigned(s.step_ms));
         let time = |unix_ms: Option<i64>| rfc3339(unix_ms.unwrap_or(0).cast_unsigned());
         writeln!(out, "{kind} from {} to {}", time(starts.min()), time(ends.max()))?;
-        writeln!(
-            out,
-            "1 in {} looked at: {} of {} ranges; a count may be off by {}, and by chance",
-            answer.sample_rate.max(1),
-            answer.sampled,
-            answer.route_count,
-            answer.error_bound
-        )?;
+        if answer.sampled == 0 {
+            writeln!(out, "nothing was looked at")?;
+        } else {
+            writeln!(
+                out,
+                "1 in {} operations looked at, {} in all, of {} ranges; a count may be off by {}, and by chance",
+                answer.sample_rate, answer.sampled, answer.route_count, answer.error_bound
+            )?;
+        }
         if answer.degraded {
             writeln!(
                 out,

@@ -71,7 +71,7 @@ fn keys_come_out_inert_with_what_is_known_of_their_counts() {
     assert_eq!(
         printed(&[]),
         "writes from 2025-06-15T15:07:00.000Z to 2025-06-15T15:08:00.000Z\n\
-         1 in 16 looked at: 213 of 2 ranges; a count may be off by 53, and by chance\n\
+         1 in 16 operations looked at, 213 in all, of 2 ranges; a count may be off by 53, and by chance\n\
          some operations were not looked at (too many, or too long keys): keys may be missing\n\
          \x20         3200  user:1\n\
          \x20          160  \\x1b[31m\\xff\n"
