@@ -8,7 +8,8 @@ use std::thread;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use keyviz_tests::process::{Host, HostSpec, NodeSpec, command};
+use keyviz_tests::process::{HostSpec, NodeSpec, command};
+use keyviz_tests::resp::Client;
 use keyviz_tests::{PATIENCE, http, wait_for};
 use serde_json::{Value, json};
 
@@ -16,8 +17,8 @@ const HOT_KEYS: &str = "/admin/api/v1/keyviz/hotkeys";
 const HOT: &str = "order:hot";
 
 /// Every second operation writes the same key, until `stop`.
-fn write(host: &Host, stop: &AtomicBool) {
-    let mut client = host.connect();
+fn write(address: &str, stop: &AtomicBool) {
+    let mut client = Client::connect(address);
     let mut n = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..1_000 {
@@ -27,6 +28,15 @@ fn write(host: &Host, stop: &AtomicBool) {
         }
         client.flush();
         (0..1_000).for_each(|_| drop(client.reply()));
+    }
+}
+
+/// Ends the writer however a test ends.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -55,7 +65,8 @@ fn the_hottest_key_is_named_while_there_is_traffic() {
     };
     let is_hot = |answer: &Value| hottest(answer).as_deref() == Some(HOT);
     thread::scope(|scope| {
-        scope.spawn(|| write(&host, &stop));
+        scope.spawn(|| write(&host.address, &stop));
+        let _stop = Stop(&stop);
         let all = until("the hottest key of all", HOT_KEYS, &is_hot);
         assert_eq!((&all["series"], &all["approximate"]), (&json!("writes"), &json!(true)));
         assert_eq!((&all["sample_rate"], &all["skipped_long_keys"]), (&json!(16), &json!(0)));
@@ -78,7 +89,6 @@ fn the_hottest_key_is_named_while_there_is_traffic() {
             text.contains(HOT).then_some(text)
         });
         assert!(said.starts_with("writes from 20"), "{said}");
-        stop.store(true, Ordering::Relaxed);
     });
     http::get(&node.http, &format!("{HOT_KEYS}?route_id=99")).refusal(404, "no_snapshot");
     http::get(&node.http, &format!("{HOT_KEYS}?to_unix_ms=1"))
