@@ -20,7 +20,8 @@ use keyviz_sampler::{
 use crate::codec::Numbers;
 use crate::report;
 
-const OPERATIONS: u64 = 2_000_000;
+const OPERATIONS: u64 = 500_000;
+const ROUNDS: usize = 41;
 const ROUTES: u64 = 10_000;
 /// A power of two: picks are repeated in turn.
 const PICKS: usize = 1 << 16;
@@ -60,17 +61,6 @@ fn twice(work: impl Fn() + Sync) {
     });
 }
 
-/// The fastest of many short rounds: what an operation costs when nothing else happens.
-fn fastest(mut work: impl FnMut()) -> f64 {
-    const ROUNDS: usize = 61;
-    let rounds = (0..ROUNDS).map(|_| {
-        let start = std::time::Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
-    });
-    rounds.fold(f64::INFINITY, f64::min) * 1e9 / OPERATIONS as f64
-}
-
 /// Fails where [`COST_PER_OBSERVE_NS`] is off by more than a fifth, as a multiple of what two shared
 /// `fetch_add` take here and took where it was measured.
 pub(crate) fn run_cost() -> Result<(), Box<dyn std::error::Error>> {
@@ -79,8 +69,10 @@ pub(crate) fn run_cost() -> Result<(), Box<dyn std::error::Error>> {
     let sampler = Sampler::with_settings(Step::MINUTE, 0, settings);
     let handle = sampler.register(1, 1, KeyRange::all());
     let shared = Shared::default();
-    let ours = fastest(|| repeat(|n| handle.observe(KEY, Op::Write, value_len(n))));
-    let theirs = fastest(|| repeat(|n| shared.add(value_len(n))));
+    let (ours, theirs) = fastest(
+        || repeat(|n| handle.observe(KEY, Op::Write, value_len(n))),
+        || repeat(|n| shared.add(value_len(n))),
+    );
     let modelled = COST_PER_OBSERVE_NS as f64 / BASELINE_NS * theirs;
     report::line(
         "observe a route that may be sampled; baseline its modelled cost",
@@ -100,10 +92,16 @@ pub(crate) fn run_cost() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn compare(what: &str, ours: impl FnMut(), theirs: impl FnMut()) {
+/// Nanoseconds an operation of the fastest of many short rounds: what it costs when nothing else happens.
+fn fastest(ours: impl FnMut(), theirs: impl FnMut()) -> (f64, f64) {
     let nanos = |seconds: f64| seconds * 1e9 / OPERATIONS as f64;
-    let (ours, theirs) = report::paired(ours, theirs);
-    report::line(what, nanos(ours), "ns", nanos(theirs));
+    let (ours, theirs) = report::fastest_in(ROUNDS, ours, theirs);
+    (nanos(ours), nanos(theirs))
+}
+
+fn compare(what: &str, ours: impl FnMut(), theirs: impl FnMut()) {
+    let (ours, theirs) = fastest(ours, theirs);
+    report::line(what, ours, "ns", theirs);
 }
 
 /// Route numbers whose frequency falls with their rank (s = 1), ranks scattered over the routes.
@@ -151,7 +149,7 @@ fn one_hot_range(sampler: &Sampler, hot: &RouteHandle) {
     let by_id = || repeat(|n| sampler.observe(5_000, KEY, Op::Write, value_len(n)));
     compare(
         "observe, the loop alone; baseline two shared fetch_add",
-        || repeat(|n| drop(value_len(n))),
+        || repeat(|n| _ = value_len(n)),
         adds,
     );
     compare("observe by handle, one hot range; baseline two shared fetch_add", by_handle, adds);
@@ -277,7 +275,7 @@ fn flush(sampler: &Sampler) {
         observe();
         black_box(sampler.flush(now_ms));
     };
-    let (with, without) = report::paired(observe_and_flush, observe);
+    let (with, without) = report::fastest_in(ROUNDS, observe_and_flush, observe);
     report::line(
         "flush of 10,000 busy routes; baseline observing them once",
         (with - without) * 1e3,

@@ -3,12 +3,12 @@
 //!
 //! ```text
 //! Front (no destructor)                    Local (has one, owns)
-//! folders[256]: null, or ----------------> folder -> page -> cell
+//! folders[256]: an empty one, or --------> folder -> page -> cell
 //! version, table: NONE and null, or -----> the foremost view's table
 //! ```
-//! Invariants: a pointer that is not null is into what this thread's `Local` owns and has not changed
+//! Invariants: a pointer is null, to [`EMPTY`], or into what this thread's `Local` owns and has not changed
 //! since (F1: `Local` sets it after it has made or changed what it points to, and clears it before it
-//! changes or drops that); a version that is not
+//! changes or drops that); that of a folder is never null; a version that is not
 //! [`NONE`] has its table beside it (F2). Nobody but the thread
 //! itself reads or writes a front, and none of what runs between reading and following a pointer
 //! comes back here (F3), so that F1 holds as long as it is followed.
@@ -16,17 +16,25 @@
 //! Proof: `tests/stress.rs`, also built with AddressSanitizer (`make asan`).
 #![allow(unsafe_code)] // F1 to F3; everything else of the crate is safe
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ptr;
 
 use keyviz_lineage::RouteId;
 
 use crate::Op;
-use crate::local::{FOLDERS, Folder, Spot};
+use crate::local::{FOLDER_PAGES, FOLDERS, Folder, Spot};
 use crate::table::Table;
 
 /// No table has this version, and no sampler.
 const NONE: u64 = u64::MAX;
+
+/// A folder without pages.
+struct Empty(Folder);
+
+static EMPTY: Empty = Empty([const { OnceCell::new() }; FOLDER_PAGES]);
+
+// SAFETY: nobody ever writes to it: `Front` only reads, and pages are made in folders of a `Local`.
+unsafe impl Sync for Empty {}
 
 /// See the module's header.
 pub(crate) struct Front {
@@ -38,7 +46,7 @@ pub(crate) struct Front {
 thread_local! {
     static FRONT: Front = const {
         Front {
-            folders: [const { Cell::new(ptr::null()) }; FOLDERS],
+            folders: [const { Cell::new(&raw const EMPTY.0) }; FOLDERS],
             version: Cell::new(NONE),
             table: Cell::new(ptr::null()),
         }
@@ -64,9 +72,8 @@ impl Front {
 
     #[inline(always)]
     fn count(&self, spot: Spot, key_len: usize, op: Op, value_len: u64) -> bool {
-        let folder = self.folders[spot.folder()].get();
         // SAFETY: F1; it is read only here, and what follows does not come back (F3).
-        let Some(folder) = (unsafe { folder.as_ref() }) else { return false };
+        let folder = unsafe { &*self.folders[spot.folder()].get() };
         spot.count(folder, key_len, op, value_len)
     }
 }
@@ -127,5 +134,5 @@ pub(crate) fn set_table(view: Option<(u64, &Table)>) {
 /// The thread lets go of everything.
 pub(crate) fn clear() {
     set_table(None);
-    FRONT.with(|front| front.folders.iter().for_each(|folder| folder.set(ptr::null())));
+    FRONT.with(|front| front.folders.iter().for_each(|folder| folder.set(&raw const EMPTY.0)));
 }

@@ -18,7 +18,7 @@ use crate::{Op, cell, front};
 /// Chunks go by number into this many folders of this many pages: a byte chooses each, so that
 /// nothing is checked. Routes of chunks beyond them (65,535: 4 million routes) are counted aside.
 pub(crate) const FOLDERS: usize = if cfg!(loom) { 2 } else { 256 };
-const FOLDER_PAGES: usize = if cfg!(loom) { 2 } else { 256 };
+pub(crate) const FOLDER_PAGES: usize = if cfg!(loom) { 2 } else { 256 };
 
 pub(crate) type Folder = [OnceCell<Page>; FOLDER_PAGES];
 
