@@ -17,6 +17,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::hot_keys::{Board, NoHotKeys, Question};
 
@@ -64,6 +65,7 @@ pub(crate) struct Node {
     pub(crate) default_step: Step,
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
+    pub(crate) auth: Arc<Auth>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -74,6 +76,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         default_step: Step,
         backup_dir: Option<PathBuf>,
+        auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
             recorder: OnceLock::new(),
@@ -82,6 +85,7 @@ impl Node {
             default_step,
             backup_dir,
             hot_keys: Arc::default(),
+            auth,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),
