@@ -19,6 +19,7 @@ use crate::node::rfc3339;
 use crate::query_cli::ask::{connect, refusal};
 use crate::query_cli::key_text::{Key, label};
 use crate::query_cli::time_text::TimeSpec;
+use crate::shown_token::ShownToken;
 
 /// Columns of a key.
 const KEY_COLUMNS: usize = 100;
@@ -67,6 +68,8 @@ pub(crate) struct HotKeysArgs {
         env = "KEYVIZ_ENDPOINT"
     )]
     endpoint: String,
+    #[command(flatten)]
+    token: ShownToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,7 +95,7 @@ enum Output {
 /// written.
 pub(crate) async fn run(args: HotKeysArgs) -> anyhow::Result<()> {
     let request = args.request(SystemClock::shared().unix_ms())?;
-    let answer = match connect(&args.endpoint).await?.get_hot_keys(request).await {
+    let answer = match connect(&args.endpoint, &args.token).await?.get_hot_keys(request).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => return Err(refusal(&args.endpoint, &status)),
     };

@@ -19,8 +19,8 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::HealthReporter;
 
-use crate::hot_keys::NoHotKeys;
 use crate::auth::{Access, Auth, Refusal};
+use crate::hot_keys::NoHotKeys;
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.

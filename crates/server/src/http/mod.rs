@@ -16,12 +16,7 @@ mod matrix;
 mod metrics;
 mod page;
 
-<<<<<<< HEAD
-pub(crate) use hot_keys::to_json as hot_keys_to_json;
-
-=======
 use std::net::SocketAddr;
->>>>>>> 16057297604c26b9b746f2c914415a82c566a85a
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +31,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::node::Node;
+
+pub(crate) use hot_keys::to_json as hot_keys_to_json;
 
 const API: &str = "/admin/api/v1/keyviz";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
