@@ -20,7 +20,7 @@ use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::ambient;
@@ -293,8 +293,7 @@ fn backoff() -> impl Iterator<Item = Duration> + Send {
         .build()
 }
 
-/// One connection, from greeting to its end.
-async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
+async fn connect(shared: &Shared) -> Result<Channel, tonic::Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", shared.config.address))
         .map_err(|error| {
             tonic::Status::invalid_argument(format!("address {:?}: {error}", shared.config.address))
@@ -302,13 +301,18 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
         .connect_timeout(Duration::from_secs(2))
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5));
-    let channel = endpoint.connect().await.map_err(|error| {
+    endpoint.connect().await.map_err(|error| {
         tonic::Status::unavailable(format!(
             "cannot reach keyviz at {}: {}",
             shared.config.address,
             innermost(&error)
         ))
-    })?;
+    })
+}
+
+/// One connection, from greeting to its end.
+async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
+    let channel = connect(shared).await?;
     let bearer = Bearer::from_file(shared.config.token_file.as_deref())
         .map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
     let mut client =
