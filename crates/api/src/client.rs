@@ -1,7 +1,8 @@
 //! The sender: one ordered, numbered stream of columns and transitions to a keyviz node, with a
 //! bounded buffer that is sent again after a reconnect.
 //!
-//! Owns: every entry that was not acknowledged yet, in order.
+//! Owns: every entry that was not acknowledged yet, in order; the latest live summary until it is
+//! sent (not an entry: the next one replaces it).
 //! Invariants: an entry leaves the buffer only when the node has acknowledged it (or says at the
 //! greeting that it holds it), so nothing is lost while the buffer holds; the node counts each
 //! `(node, boot, sequence)` once, so nothing is counted twice (C1). A node that has forgotten this
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use keyviz_lineage::{Entry, SourceId};
+use keyviz_lineage::{Entry, OperationSummary, SourceId};
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
@@ -23,7 +24,7 @@ use tonic::transport::Endpoint;
 use uuid::Uuid;
 
 use crate::ambient;
-use crate::convert::entry_to_wire;
+use crate::convert::{entry_to_wire, live_to_wire};
 use crate::wire::ingest as wire;
 use crate::wire::ingest::ingest_service_client::IngestServiceClient;
 
@@ -94,6 +95,7 @@ struct Buffer {
     entries: VecDeque<Buffered>,
     bytes: usize,
     next_sequence: u64,
+    live: Option<Vec<OperationSummary>>,
     stats: ClientStats,
 }
 
@@ -121,6 +123,7 @@ impl IngestSender {
             entries: VecDeque::new(),
             bytes: 0,
             next_sequence: 1,
+            live: None,
             stats: ClientStats::default(),
         };
         let shared = Arc::new(Shared {
@@ -179,6 +182,13 @@ impl IngestSender {
         drop(buffer);
         self.shared.queued.notify_one();
         Ok(())
+    }
+
+    /// Tells the node what the adapters are doing, as soon as it listens. Replaces what was not told yet;
+    /// not acknowledged, not kept, and never in the way of an entry.
+    pub fn tell_live(&self, summaries: Vec<OperationSummary>) {
+        self.shared.lock().live = Some(summaries);
+        self.shared.queued.notify_one();
     }
 
     /// Waits until fewer than `bytes` of columns are unacknowledged.
@@ -273,6 +283,61 @@ fn backoff() -> impl Iterator<Item = Duration> + Send {
 
 /// One connection, from greeting to its end.
 async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
+    let Talk { outgoing, mut incoming, welcome } = greet(shared).await?;
+    {
+        let mut buffer = shared.lock();
+        buffer.stats.connections += 1;
+        if buffer.renumber_if_forgotten(welcome.next_sequence) {
+            tracing::warn!(
+                "the node has forgotten this boot; what is buffered goes out under a new one"
+            );
+            return Ok(());
+        }
+    }
+    let (mut next, limit) = (welcome.next_sequence, welcome.max_message_bytes);
+    loop {
+        if shared.lock().held_before(welcome.next_sequence) {
+            shared.acknowledged.notify_waiters();
+        }
+        let is_open = !outgoing.is_closed();
+        let ready = is_open.then(|| next_entry(shared, next, limit)).flatten();
+        let is_live = is_open && welcome.max_live_operations > 0 && shared.lock().live.is_some();
+        let is_ready = is_live || ready.is_some();
+        tokio::select! {
+            permit = outgoing.reserve(), if is_ready => {
+                let Ok(permit) = permit else { return Err(tonic::Status::unavailable("the stream closed")) };
+                let message = if is_live {
+                    take_live(shared, &welcome)
+                } else {
+                    next += 1;
+                    ready.map(wire::ingest_request::Message::Entry)
+                };
+                permit.send(wire::IngestRequest { message });
+            }
+            response = incoming.message() => match response?.and_then(|response| response.message) {
+                Some(wire::ingest_response::Message::Ack(ack)) => take_ack(shared, &ack),
+                Some(wire::ingest_response::Message::Welcome(_)) => {}
+                None => return Err(tonic::Status::unavailable("the node closed the stream")),
+            },
+            () = shared.queued.notified(), if !is_ready => {}
+            () = tokio::time::sleep(Duration::from_millis(500)), if !is_ready => {
+                // The task holds the last handle: nobody can queue any more.
+                if Arc::strong_count(shared) == 1 && shared.lock().entries.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// A stream that was greeted back.
+struct Talk {
+    outgoing: mpsc::Sender<wire::IngestRequest>,
+    incoming: tonic::Streaming<wire::IngestResponse>,
+    welcome: wire::Welcome,
+}
+
+async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", shared.config.address))
         .map_err(|error| {
             tonic::Status::invalid_argument(format!("address {:?}: {error}", shared.config.address))
@@ -298,46 +363,18 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
     // invariant: the channel is empty and its receiver lives in this function
     let _ = outgoing.try_send(wire::IngestRequest { message: Some(message) });
     let mut incoming = client.ingest(ReceiverStream::new(receiver)).await?.into_inner();
-    let welcome = match incoming.message().await?.and_then(|response| response.message) {
-        Some(wire::ingest_response::Message::Welcome(welcome)) => welcome,
-        _ => return Err(tonic::Status::internal("the node did not greet back")),
-    };
-    {
-        let mut buffer = shared.lock();
-        buffer.stats.connections += 1;
-        if buffer.renumber_if_forgotten(welcome.next_sequence) {
-            tracing::warn!(
-                "the node has forgotten this boot; what is buffered goes out under a new one"
-            );
-            return Ok(());
+    match incoming.message().await?.and_then(|response| response.message) {
+        Some(wire::ingest_response::Message::Welcome(welcome)) => {
+            Ok(Talk { outgoing, incoming, welcome })
         }
+        _ => Err(tonic::Status::internal("the node did not greet back")),
     }
-    let (mut next, limit) = (welcome.next_sequence, welcome.max_message_bytes);
-    loop {
-        if shared.lock().held_before(welcome.next_sequence) {
-            shared.acknowledged.notify_waiters();
-        }
-        let ready = (!outgoing.is_closed()).then(|| next_entry(shared, next, limit)).flatten();
-        tokio::select! {
-            permit = outgoing.reserve(), if ready.is_some() => {
-                let Ok(permit) = permit else { return Err(tonic::Status::unavailable("the stream closed")) };
-                permit.send(wire::IngestRequest { message: ready.map(wire::ingest_request::Message::Entry) });
-                next += 1;
-            }
-            response = incoming.message() => match response?.and_then(|response| response.message) {
-                Some(wire::ingest_response::Message::Ack(ack)) => take_ack(shared, &ack),
-                Some(wire::ingest_response::Message::Welcome(_)) => {}
-                None => return Err(tonic::Status::unavailable("the node closed the stream")),
-            },
-            () = shared.queued.notified(), if ready.is_none() => {}
-            () = tokio::time::sleep(Duration::from_millis(500)), if ready.is_none() => {
-                // The task holds the last handle: nobody can queue any more.
-                if Arc::strong_count(shared) == 1 && shared.lock().entries.is_empty() {
-                    return Ok(());
-                }
-            }
-        }
-    }
+}
+
+fn take_live(shared: &Shared, welcome: &wire::Welcome) -> Option<wire::ingest_request::Message> {
+    let summaries = shared.lock().live.take()?;
+    let live = live_to_wire(&summaries, welcome.max_live_operations as usize);
+    Some(wire::ingest_request::Message::LiveSummary(live))
 }
 
 /// The cause that says most: tonic's own errors only say "transport error".

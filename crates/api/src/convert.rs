@@ -16,6 +16,9 @@ use uuid::Uuid;
 use crate::wire::ingest as wire;
 
 mod bucket;
+mod live;
+
+pub use live::{live_from_wire, live_to_wire};
 
 /// Why a message cannot be taken.
 #[derive(Debug, Error, PartialEq, Eq)]
