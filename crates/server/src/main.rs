@@ -2,8 +2,10 @@
 //!
 //! Each subcommand is one module; this file only names them.
 
+mod adapters;
 mod admin_cli;
 mod biography;
+mod cluster;
 mod config;
 mod demo;
 mod grpc;

@@ -1,5 +1,6 @@
-//! The gRPC port: ingest, history, health, reflection. Thin adapters over [`crate::node::Node`].
+//! The gRPC port: ingest, history, `Admin`, health, reflection. Thin adapters over [`crate::node::Node`].
 
+mod admin;
 mod history;
 mod ingest;
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyviz_api::wire;
+use keyviz_api::wire::admin::admin_server::AdminServer;
 use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
 use tokio::net::TcpListener;
@@ -37,6 +39,9 @@ pub(crate) async fn serve(
     let history = HistoryServiceServer::new(history::History::new(Arc::clone(&node)))
         // Two keys of 64 KiB and what is around them.
         .max_decoding_message_size(256 << 10);
+    let address = listener.local_addr()?.to_string();
+    let admin = AdminServer::new(admin::Admin::new(Arc::clone(&node), address))
+        .max_decoding_message_size(64 << 10);
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -45,6 +50,7 @@ pub(crate) async fn serve(
         .add_service(reflection)
         .add_service(ingest)
         .add_service(history)
+        .add_service(admin)
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             node.stopped().await;
         })
