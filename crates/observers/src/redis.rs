@@ -36,7 +36,7 @@ pub struct RedisObserver {
     names: Names,
 }
 
-/// Counts one command: three atomic adds, no look-up.
+/// Counts one command: a few atomic adds, no look-up and no lock.
 #[derive(Clone, Debug)]
 pub struct CommandObserver {
     success: IntCounter,
