@@ -4,6 +4,7 @@
 
 mod adapters;
 mod admin_cli;
+mod auth;
 mod biography;
 mod cluster;
 mod config;
@@ -16,6 +17,7 @@ mod node;
 mod query_cli;
 mod replay;
 mod serve;
+mod shown_token;
 mod tools;
 
 use std::process::ExitCode;

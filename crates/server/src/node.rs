@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::adapters::Adapters;
+use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
 
@@ -63,6 +64,7 @@ pub(crate) struct Node {
     pub(crate) adapters: Arc<Adapters>,
     pub(crate) cluster: Cluster,
     backup_dir: Option<PathBuf>,
+    pub(crate) auth: Arc<Auth>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -73,6 +75,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         default_step: Step,
         backup_dir: Option<PathBuf>,
+        auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
             recorder: OnceLock::new(),
@@ -82,6 +85,7 @@ impl Node {
             adapters: Arc::default(),
             cluster: Cluster::default(),
             backup_dir,
+            auth,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // tests
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -29,9 +30,13 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_with(tempfile::tempdir().unwrap(), &[])
+    }
+
+    fn start_with(folder: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_keyviz"))
             .args(["serve", "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--step", "1s"])
+            .args(flags)
             .arg("--data-dir")
             .arg(folder.path().join("node"))
             .env("RUST_LOG", "warn")
@@ -132,6 +137,24 @@ impl Story {
     fn span(&self) -> (i64, i64) {
         (self.first_ms as i64, self.first_ms as i64 + 2_000)
     }
+}
+
+#[tokio::test]
+async fn a_node_with_tokens_asks_for_one() {
+    let (folder, token) = (tempfile::tempdir().unwrap(), "0123456789abcdef0123456789abcdef");
+    let file = folder.path().join("read-tokens");
+    std::fs::write(&file, token).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let node = Node::start_with(folder, &["--read-token-file", file.to_str().unwrap()]);
+    let mut client = node.client().await;
+    let refused = client.get_adapter_summary(wire::GetAdapterSummaryRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    let refused = client.stream_events(wire::StreamEventsRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+    let mut shown = tonic::Request::new(wire::GetAdapterSummaryRequest {});
+    let bearer = format!("Bearer {token}").parse().unwrap();
+    shown.metadata_mut().insert("authorization", bearer);
+    client.get_adapter_summary(shown).await.unwrap();
 }
 
 #[tokio::test]
