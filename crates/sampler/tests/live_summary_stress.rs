@@ -8,7 +8,7 @@ use keyviz_sampler::{LiveSummary, OperationHandle};
 
 const THREADS: u64 = 4;
 /// Times that somebody asks within each window.
-const ASKED: u64 = 20;
+const ASKED: u64 = 4;
 
 #[test]
 fn no_rotation_loses_or_doubles_a_request() {
