@@ -1,7 +1,8 @@
 //! The sender: one ordered, numbered stream of columns and transitions to a keyviz node, with a
 //! bounded buffer that is sent again after a reconnect.
 //!
-//! Owns: every entry that was not acknowledged yet, in order.
+//! Owns: every entry that was not acknowledged yet, in order; the latest live summary until it is
+//! sent (not an entry: the next one replaces it).
 //! Invariants: an entry leaves the buffer only when the node has acknowledged it (or says at the
 //! greeting that it holds it), so nothing is lost while the buffer holds; the node counts each
 //! `(node, boot, sequence)` once, so nothing is counted twice (C1). A node that has forgotten this
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use keyviz_lineage::{Entry, HotKeys, SourceId};
+use keyviz_lineage::{Entry, HotKeys, OperationSummary, SourceId};
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
@@ -24,7 +25,7 @@ use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::ambient;
-use crate::convert::{entry_to_wire, hot_keys_to_wire};
+use crate::convert::{entry_to_wire, hot_keys_to_wire, live_to_wire};
 use crate::token::Bearer;
 use crate::wire::ingest as wire;
 use crate::wire::ingest::ingest_service_client::IngestServiceClient;
@@ -104,6 +105,8 @@ struct Buffer {
     next_sequence: u64,
     /// The newest, until it is on its way.
     hot_keys: Option<wire::HotKeys>,
+    /// The same of what the adapters are doing.
+    live: Option<Vec<OperationSummary>>,
     stats: ClientStats,
 }
 
@@ -132,6 +135,7 @@ impl IngestSender {
             bytes: 0,
             next_sequence: 1,
             hot_keys: None,
+            live: None,
             stats: ClientStats::default(),
         };
         let shared = Arc::new(Shared {
@@ -203,6 +207,13 @@ impl IngestSender {
         self.shared.queued.notify_one();
     }
 
+    /// Tells the node what the adapters are doing, as soon as it listens. Replaces what was not told yet;
+    /// not acknowledged, not kept, and never in the way of an entry.
+    pub fn tell_live(&self, summaries: Vec<OperationSummary>) {
+        self.shared.lock().live = Some(summaries);
+        self.shared.queued.notify_one();
+    }
+
     /// Waits until fewer than `bytes` of columns are unacknowledged.
     pub async fn wait_below(&self, bytes: usize) {
         loop {
@@ -266,6 +277,25 @@ impl Buffer {
         }
     }
 
+    /// Whether there is something to be sent beside the entries.
+    fn has_beside(&self, welcome: &wire::Welcome) -> bool {
+        self.hot_keys.is_some() || welcome.max_live_operations > 0 && self.live.is_some()
+    }
+
+    /// What goes beside the entries, to a node that takes it: neither numbered nor acknowledged.
+    fn take_beside(&mut self, welcome: &wire::Welcome) -> Option<wire::ingest_request::Message> {
+        if let Some(hot_keys) = self.hot_keys.take() {
+            if welcome.takes_hot_keys && fits(hot_keys.encoded_len(), welcome.max_message_bytes) {
+                self.stats.hot_keys_sent += 1;
+                return Some(wire::ingest_request::Message::HotKeys(hot_keys));
+            }
+            self.stats.hot_keys_dropped += 1;
+        }
+        let most = usize::try_from(welcome.max_live_operations).unwrap_or(usize::MAX);
+        let summaries = (most > 0).then(|| self.live.take()).flatten()?;
+        Some(wire::ingest_request::Message::LiveSummary(live_to_wire(&summaries, most)))
+    }
+
     /// C2: the node expects an entry that was acknowledged long ago. What it does hold of this boot
     /// lies before `next`, so the rest goes out under a new boot without counting twice.
     fn renumber_if_forgotten(&mut self, next: u64) -> bool {
@@ -293,6 +323,57 @@ fn backoff() -> impl Iterator<Item = Duration> + Send {
         .build()
 }
 
+/// One connection, from greeting to its end.
+async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
+    let Talk { outgoing, mut incoming, welcome } = greet(shared).await?;
+    {
+        let mut buffer = shared.lock();
+        buffer.stats.connections += 1;
+        if buffer.renumber_if_forgotten(welcome.next_sequence) {
+            tracing::warn!(
+                "the node has forgotten this boot; what is buffered goes out under a new one"
+            );
+            return Ok(());
+        }
+    }
+    let (mut next, limit) = (welcome.next_sequence, welcome.max_message_bytes);
+    loop {
+        if shared.lock().held_before(welcome.next_sequence) {
+            shared.acknowledged.notify_waiters();
+        }
+        let is_open = !outgoing.is_closed();
+        let ready = is_open.then(|| next_entry(shared, next, limit)).flatten();
+        let is_beside = is_open && shared.lock().has_beside(&welcome);
+        let is_ready = is_beside || ready.is_some();
+        tokio::select! {
+            permit = outgoing.reserve(), if is_ready => {
+                let Ok(permit) = permit else { return Err(tonic::Status::unavailable("the stream closed")) };
+                let message = if is_beside {
+                    shared.lock().take_beside(&welcome)
+                } else {
+                    next += 1;
+                    ready.map(wire::ingest_request::Message::Entry)
+                };
+                if message.is_some() {
+                    permit.send(wire::IngestRequest { message });
+                }
+            }
+            response = incoming.message() => match response?.and_then(|response| response.message) {
+                Some(wire::ingest_response::Message::Ack(ack)) => take_ack(shared, &ack),
+                Some(wire::ingest_response::Message::Welcome(_)) => {}
+                None => return Err(tonic::Status::unavailable("the node closed the stream")),
+            },
+            () = shared.queued.notified(), if !is_ready => {}
+            () = tokio::time::sleep(Duration::from_millis(500)), if !is_ready => {
+                // The task holds the last handle: nobody can queue any more.
+                if Arc::strong_count(shared) == 1 && shared.lock().entries.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
 async fn connect(shared: &Shared) -> Result<Channel, tonic::Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", shared.config.address))
         .map_err(|error| {
@@ -310,8 +391,14 @@ async fn connect(shared: &Shared) -> Result<Channel, tonic::Status> {
     })
 }
 
-/// One connection, from greeting to its end.
-async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
+/// A stream that was greeted back.
+struct Talk {
+    outgoing: mpsc::Sender<wire::IngestRequest>,
+    incoming: tonic::Streaming<wire::IngestResponse>,
+    welcome: wire::Welcome,
+}
+
+async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
     let channel = connect(shared).await?;
     let bearer = Bearer::from_file(shared.config.token_file.as_deref())
         .map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
@@ -327,54 +414,11 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
     // invariant: the channel is empty and its receiver lives in this function
     let _ = outgoing.try_send(wire::IngestRequest { message: Some(message) });
     let mut incoming = client.ingest(ReceiverStream::new(receiver)).await?.into_inner();
-    let welcome = match incoming.message().await?.and_then(|response| response.message) {
-        Some(wire::ingest_response::Message::Welcome(welcome)) => welcome,
-        _ => return Err(tonic::Status::internal("the node did not greet back")),
-    };
-    {
-        let mut buffer = shared.lock();
-        buffer.stats.connections += 1;
-        if buffer.renumber_if_forgotten(welcome.next_sequence) {
-            tracing::warn!(
-                "the node has forgotten this boot; what is buffered goes out under a new one"
-            );
-            return Ok(());
+    match incoming.message().await?.and_then(|response| response.message) {
+        Some(wire::ingest_response::Message::Welcome(welcome)) => {
+            Ok(Talk { outgoing, incoming, welcome })
         }
-    }
-    let (mut next, limit) = (welcome.next_sequence, welcome.max_message_bytes);
-    loop {
-        if shared.lock().held_before(welcome.next_sequence) {
-            shared.acknowledged.notify_waiters();
-        }
-        let is_open = !outgoing.is_closed();
-        let has_hot_keys = is_open && shared.lock().hot_keys.is_some();
-        let ready = is_open.then(|| next_entry(shared, next, limit)).flatten();
-        tokio::select! {
-            permit = outgoing.reserve(), if ready.is_some() || has_hot_keys => {
-                let Ok(permit) = permit else { return Err(tonic::Status::unavailable("the stream closed")) };
-                let message = if has_hot_keys {
-                    take_hot_keys(shared, &welcome).map(wire::ingest_request::Message::HotKeys)
-                } else {
-                    next += 1;
-                    ready.map(wire::ingest_request::Message::Entry)
-                };
-                if message.is_some() {
-                    permit.send(wire::IngestRequest { message });
-                }
-            }
-            response = incoming.message() => match response?.and_then(|response| response.message) {
-                Some(wire::ingest_response::Message::Ack(ack)) => take_ack(shared, &ack),
-                Some(wire::ingest_response::Message::Welcome(_)) => {}
-                None => return Err(tonic::Status::unavailable("the node closed the stream")),
-            },
-            () = shared.queued.notified(), if ready.is_none() && !has_hot_keys => {}
-            () = tokio::time::sleep(Duration::from_millis(500)), if ready.is_none() && !has_hot_keys => {
-                // The task holds the last handle: nobody can queue any more.
-                if Arc::strong_count(shared) == 1 && shared.lock().entries.is_empty() {
-                    return Ok(());
-                }
-            }
-        }
+        _ => Err(tonic::Status::internal("the node did not greet back")),
     }
 }
 
@@ -385,18 +429,6 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
-}
-
-/// The newest hot keys, if the node takes them.
-fn take_hot_keys(shared: &Shared, welcome: &wire::Welcome) -> Option<wire::HotKeys> {
-    let mut buffer = shared.lock();
-    let hot_keys = buffer.hot_keys.take()?;
-    if welcome.takes_hot_keys && fits(hot_keys.encoded_len(), welcome.max_message_bytes) {
-        buffer.stats.hot_keys_sent += 1;
-        return Some(hot_keys);
-    }
-    buffer.stats.hot_keys_dropped += 1;
-    None
 }
 
 /// A request wraps what it carries in a tag and a length.

@@ -17,8 +17,10 @@ use crate::wire::ingest as wire;
 
 mod bucket;
 mod hot_keys;
+mod live;
 
 pub use hot_keys::{hot_keys_from_wire, hot_keys_to_wire};
+pub use live::{live_from_wire, live_to_wire};
 
 /// Why a message cannot be taken.
 #[derive(Debug, Error, PartialEq, Eq)]

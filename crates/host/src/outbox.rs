@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use keyviz_api::client::{ClientStats, IngestSender};
-use keyviz_lineage::{Change, Column, Entry, HotKeys, Row, Transition};
+use keyviz_lineage::{Change, Column, Entry, HotKeys, OperationSummary, Row, Transition};
 use serde::Serialize;
 
 use crate::error::HostError;
@@ -147,6 +147,13 @@ impl Outbox {
         let Some(sender) = &self.sender else { return };
         if let Err(error) = sender.send(&Entry::Transition(transition.clone())) {
             tracing::error!(change = transition.change.name(), %error, "a transition was not queued");
+        }
+    }
+
+    /// Tells keyviz what the commands are doing now.
+    pub(crate) fn tell_live(&self, summaries: impl FnOnce() -> Vec<OperationSummary>) {
+        if let Some(sender) = &self.sender {
+            sender.tell_live(summaries());
         }
     }
 

@@ -19,6 +19,7 @@ mod plan;
 pub mod record;
 mod repeat;
 pub mod step;
+pub mod summary;
 pub mod transition;
 
 pub use clock::Clock;
@@ -34,6 +35,7 @@ pub use id::{LineageId, ProposalId};
 pub use key_range::{KeyRange, KeyRangeError};
 pub use record::{Cause, LineageRecord, ParentRef};
 pub use step::{Step, StepError, Window};
+pub use summary::OperationSummary;
 pub use transition::{Change, RouteSpec, Transition};
 
 /// A route (range) as its host numbers it. Non-zero; a hint, never an identity.

@@ -6,6 +6,7 @@
 //!           register, remove, lead -> registry (a lock) -> a new table, which views follow
 //!           flush(now) -> what each cell holds less what was taken of it -> a column
 //! ```
+//! Beside it, and independent of it: [`live_summary`], what each operation is doing now.
 //! Invariants: `observe` takes no lock and allocates nothing in steady state (S1; the first touch of
 //! 64 routes, or of a route that is cut, by a thread makes a page of counters, the first look-up by id
 //! after a change follows the table, and an operation of 8 MiB or more is counted under a lock of its
@@ -34,6 +35,7 @@ mod front;
 mod handle;
 mod history;
 mod hot;
+pub mod live_summary;
 mod local;
 mod mark;
 #[cfg(loom)]
@@ -55,6 +57,7 @@ pub use flush::{Flush, SubRangeRow};
 pub use handle::RouteHandle;
 pub use history::{DEFAULT_HISTORY_COLUMNS, History, MAX_HISTORY_COLUMNS};
 pub use hot::{HotKeySettings, MAX_HOT_KEY_QUEUE};
+pub use live_summary::{InFlight, LiveSummary, OperationHandle};
 pub use mark::Mark;
 pub use rate::{Adaptive, COST_PER_OBSERVE_NS};
 pub use sampler::{Coalesced, Sampler, Settings};

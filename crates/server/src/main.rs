@@ -2,9 +2,11 @@
 //!
 //! Each subcommand is one module; this file only names them.
 
+mod adapters;
 mod admin_cli;
 mod auth;
 mod biography;
+mod cluster;
 mod config;
 mod demo;
 mod grpc;

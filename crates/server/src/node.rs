@@ -7,18 +7,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use keyviz_api::wire::history as wire;
-use keyviz_lineage::{Clock, HotKeys, KeyRange, LineageId, SourceId, Step};
+use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
 use keyviz_query::biography::{Depth, Subject};
 use keyviz_query::{Matrix, MatrixRequest, QueryError};
-use keyviz_replica::{BackupError, Event, GcStatus, PinError, PinSummary, Progress, Recorder};
+use keyviz_replica::{
+    BackupError, Event, GcStatus, GroupState, PinError, PinSummary, Progress, Recorder, Verdict,
+};
 use keyviz_store::StoreError;
 use keyviz_store::backup::Manifest;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::adapters::Adapters;
 use crate::auth::Auth;
 use crate::biography::Biography;
+use crate::cluster::{Cluster, Passing};
 use crate::hot_keys::{Board, NoHotKeys, Question};
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
@@ -63,6 +67,8 @@ pub(crate) struct Node {
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
+    pub(crate) adapters: Arc<Adapters>,
+    pub(crate) cluster: Cluster,
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
@@ -83,6 +89,8 @@ impl Node {
             progress: Progress::default(),
             clock,
             default_step,
+            adapters: Arc::default(),
+            cluster: Cluster::default(),
             backup_dir,
             hot_keys: Arc::default(),
             auth,
@@ -129,6 +137,34 @@ impl Node {
         let mut stopping = self.stopping.subscribe();
         // The sender lives as long as self.
         let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
+
+    /// Hands an entry to the recorder, as [`Recorder::submit`] and (without a sequence)
+    /// [`Recorder::submit_next`] do, and lets those who watch know once it is stored.
+    pub(crate) fn submit<'a>(
+        &'a self,
+        recorder: &Recorder,
+        source: SourceId,
+        sequence: Option<u64>,
+        entry: Result<Entry, String>,
+    ) -> impl Future<Output = (u64, Verdict)> + Send + use<'a> {
+        let passing: Option<Passing> =
+            entry.as_ref().ok().map(|entry| self.cluster.passing(&source.node, entry));
+        let answer = recorder.queue(source, sequence, entry);
+        async move {
+            let (sequence, verdict) = answer.await;
+            if let (Verdict::Stored { .. }, Some(passing)) = (&verdict, passing) {
+                self.cluster.stored(passing, self.clock.unix_ms());
+            }
+            (sequence, verdict)
+        }
+    }
+
+    /// The groups, and the graph that goes with them.
+    pub(crate) async fn group_states(
+        &self,
+    ) -> Result<(Arc<LineageGraph>, Vec<GroupState>), NodeError> {
+        self.ask(|recorder| Ok((recorder.graph(), recorder.group_states()?))).await
     }
 
     /// Time x key range.

@@ -112,7 +112,7 @@ const fn series_from_wire(series: wire::Series) -> Series {
 }
 
 /// 0 = open; negative is an error.
-fn open_time(field: &str, unix_ms: i64) -> Result<Option<u64>, Status> {
+pub(super) fn open_time(field: &str, unix_ms: i64) -> Result<Option<u64>, Status> {
     match u64::try_from(unix_ms) {
         Ok(0) => Ok(None),
         Ok(ms) => Ok(Some(ms)),
