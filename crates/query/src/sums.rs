@@ -83,7 +83,7 @@ impl Sums {
             .collect();
         let columns = match layout.peaks {
             Peaks::Rollups if is_wide => span.cut(limits.parts),
-            _ => vec![0..width],
+            _ => span.cut(1),
         };
         let tiles = tiles(&layout, &feeds, &columns, &mut sums.rows);
         let threads = if is_wide { limits.threads } else { 1 };
