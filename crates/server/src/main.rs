@@ -3,6 +3,7 @@
 //! Each subcommand is one module; this file only names them.
 
 mod admin_cli;
+mod auth;
 mod biography;
 mod config;
 mod demo;
@@ -14,6 +15,7 @@ mod node;
 mod query_cli;
 mod replay;
 mod serve;
+mod shown_token;
 mod tools;
 
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::auth::Auth;
 use crate::biography::Biography;
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
@@ -57,6 +58,7 @@ pub(crate) struct Node {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
     backup_dir: Option<PathBuf>,
+    pub(crate) auth: Arc<Auth>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -67,6 +69,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         default_step: Step,
         backup_dir: Option<PathBuf>,
+        auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
             recorder: OnceLock::new(),
@@ -74,6 +77,7 @@ impl Node {
             clock,
             default_step,
             backup_dir,
+            auth,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),

@@ -6,14 +6,20 @@ mod ingest;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
 use keyviz_api::wire;
 use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::HealthReporter;
 
+use crate::auth::{Access, Auth, Refusal};
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.
@@ -37,19 +43,47 @@ pub(crate) async fn serve(
     let history = HistoryServiceServer::new(history::History::new(Arc::clone(&node)))
         // Two keys of 64 KiB and what is around them.
         .max_decoding_message_size(256 << 10);
+    let routes = Routes::new(health_service)
+        .add_service(reflection)
+        .add_service(ingest)
+        .add_service(history)
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(Arc::clone(&node.auth), ask_for_token));
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .concurrency_limit_per_connection(64)
-        .add_service(health_service)
-        .add_service(reflection)
-        .add_service(ingest)
-        .add_service(history)
+        .add_routes(Routes::from(routes))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             node.stopped().await;
         })
         .await?;
     Ok(())
+}
+
+/// Asks for a token before anything else looks at a call. Whatever is not named here wants to be read.
+async fn ask_for_token(
+    State(auth): State<Arc<Auth>>,
+    request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    let path = request.uri().path();
+    let access = match path.split('/').nth(1).unwrap_or_default() {
+        "grpc.health.v1.Health" => return next.run(request).await,
+        "keyviz.ingest.v1.IngestService" => Access::Write,
+        _ => Access::Read,
+    };
+    let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    let admitted = auth.admit(access, peer, shown, format_args!("gRPC {path}"));
+    let Err(refusal) = admitted else { return next.run(request).await };
+    let message = refusal.to_string();
+    let status = match refusal {
+        Refusal::Missing | Refusal::Unknown => tonic::Status::unauthenticated(message),
+        Refusal::ReadOnly => tonic::Status::permission_denied(message),
+        Refusal::TooMany => tonic::Status::resource_exhausted(message),
+    };
+    status.into_http()
 }
 
 /// A node's error as a gRPC status.
