@@ -316,8 +316,12 @@ impl StateMachine {
             return Ok(());
         }
         let key = Key::Lineage { lineage: record.id };
-        if let Some(damaged) = view.raw(group, &key)? {
-            batch.put(group, &key.quarantine(), damaged);
+        match view.raw(group, &key) {
+            Ok(Some(damaged)) => batch.put(group, &key.quarantine(), damaged),
+            Ok(None) => {}
+            // Nothing of it can be read.
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
         }
         batch.put(group, &key, lineage_record::encode(record));
         changes.push(GraphChange::Install(Plan { records: vec![record.clone()] }));
@@ -403,8 +407,11 @@ fn put_event(
 ) -> Result<(), StoreError> {
     let (group, key) = (transition.group, Key::Event { hlc: transition.hlc });
     let value = event.encode();
-    if view.raw(group, &key)?.as_ref() != Some(&value) {
-        batch.put(group, &key, value);
+    match view.raw(group, &key) {
+        Ok(Some(held)) if held == value => {}
+        // It is written again; what was there cannot be read.
+        Err(error) if !error.is_damage() => return Err(error),
+        _ => batch.put(group, &key, value),
     }
     Ok(())
 }

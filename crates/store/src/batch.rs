@@ -1,9 +1,9 @@
 //! A batch of writes: all or nothing, synced before it returns.
 //!
 //! `rocksdb::WriteBatch` is consumed by a write, so the operations are kept here and a failed commit
-//! can be tried again.
+//! can be tried again. What is kept twice ([`crate::copies`]) goes to both places.
 
-use keyviz_codec::Key;
+use keyviz_codec::{Key, key_layout};
 use keyviz_codec::marks::Mark;
 use keyviz_lineage::{GroupId, LineageId};
 use rocksdb::{WriteBatch, WriteOptions};
@@ -56,16 +56,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`]; the batch may be tried again, every key is written whole.
     pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
-        let family = self.family();
+        let (family, copies) = (self.family(), self.copies());
         let bytes = batch
             .operations
             .iter()
             .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + OPERATION_BYTES);
         let mut writes = WriteBatch::with_capacity_bytes(bytes.sum());
         for (key, value) in &batch.operations {
-            match value {
-                Some(value) => writes.put_cf(family, key, value),
-                None => writes.delete_cf(family, key),
+            let families = [Some(family), key_layout::is_kept_twice(key).then_some(copies)];
+            for family in families.into_iter().flatten() {
+                match value {
+                    Some(value) => writes.put_cf(family, key, value),
+                    None => writes.delete_cf(family, key),
+                }
             }
         }
         let mut options = WriteOptions::default();

@@ -35,6 +35,7 @@ use crate::{Batch, Store, StoreError};
 
 mod to_2;
 mod to_3;
+mod to_4;
 
 /// What RocksDB calls a checkpoint in the making; also what is being removed.
 const HALF: &str = ".tmp";
@@ -65,7 +66,11 @@ pub(crate) struct Step {
 }
 
 /// Every step, in order.
-pub(crate) const STEPS: &[Step] = &[Step { to: 2, run: to_2::run }, Step { to: 3, run: to_3::run }];
+pub(crate) const STEPS: &[Step] = &[
+    Step { to: 2, run: to_2::run },
+    Step { to: 3, run: to_3::run },
+    Step { to: 4, run: to_4::run },
+];
 
 // A version without the step that leads to it does not compile.
 const _: () = assert!(STEPS[STEPS.len() - 1].to == keyviz_migrations::CURRENT);
