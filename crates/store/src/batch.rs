@@ -74,6 +74,8 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         options.set_no_slowdown(true);
-        self.db.write_opt(writes, &options).map_err(|source| StoreError::Write { source })
+        let written = self.db.write_opt(writes, &options);
+        self.refusal.heard(&written);
+        written.map_err(|source| StoreError::Write { source })
     }
 }

@@ -27,6 +27,7 @@ mod oldest;
 pub mod open;
 pub mod pins;
 pub mod reclaim;
+mod refusal;
 pub mod repair;
 mod retained;
 pub mod retention;

@@ -39,6 +39,7 @@ use rocksdb::{
 use crate::copies::{self, COPIES};
 use crate::damage::Damage;
 use crate::migrate::{self, Step, WatchUpgrade};
+use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::tuning::Tuning;
 use crate::{Batch, StoreError};
@@ -65,6 +66,7 @@ pub struct Store {
     pub(crate) db: DB,
     pub(crate) retention: Retention,
     pub(crate) damage: Damage,
+    pub(crate) refusal: Refusal,
     /// See [`copies`].
     pub(crate) copies_whole: AtomicBool,
     path: PathBuf,
@@ -147,7 +149,8 @@ impl Store {
         check_gc(path)?;
         let (retention, damage) = (options.retention, Damage::default());
         let whole = AtomicBool::new(found.is_none_or(|found| found >= copies::SINCE_SCHEMA));
-        let store = Self { db, retention, damage, copies_whole: whole, path: path.to_owned() };
+        let (refusal, path) = (Refusal::default(), path.to_owned());
+        let store = Self { db, retention, damage, refusal, copies_whole: whole, path };
         match found {
             Some(found) if found < known => {
                 migrate::run(&store, found, steps, watch)?;

@@ -43,6 +43,7 @@ impl IngestService for Ingest {
         &self,
         request: Request<Streaming<wire::IngestRequest>>,
     ) -> Result<Response<Self::IngestStream>, Status> {
+        let times = self.node.times_reopened();
         self.node.recorder().map_err(|error| status(&error))?;
         let (answers, receiver) = mpsc::channel(PIPELINED);
         let (node, max_message_bytes) = (Arc::clone(&self.node), self.max_message_bytes as u64);
@@ -50,6 +51,7 @@ impl IngestService for Ingest {
             let talk = converse(&node, max_message_bytes, request.into_inner(), &answers);
             let ended = tokio::select! {
                 ended = talk => ended,
+                () = node.reopens_after(times) => Err(Status::unavailable("the store is being opened anew")),
                 () = node.stopped() => Err(Status::unavailable("keyviz is shutting down")),
             };
             if let Err(status) = ended {
@@ -92,7 +94,7 @@ async fn converse(
         tokio::select! {
             request = requests.message(), if open && in_work.len() < PIPELINED => match request? {
                 None => open = false,
-                Some(request) => in_work.push_back(submit(recorder, &source, request)?),
+                Some(request) => in_work.push_back(submit(&recorder, &source, request)?),
             },
             Some((sequence, verdict)) = in_work.next() => {
                 let ack = ack(sequence, verdict)?;
