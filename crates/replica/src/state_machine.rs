@@ -210,7 +210,7 @@ impl StateMachine {
             let before = after.as_ref().map(install);
             let prepare = |after: &After| self.memory_tier.prepare(group, &batch, &after.numbers);
             let prepared = after.as_ref().map(prepare).unwrap_or_default();
-            if let Err(error) = self.store.commit(&batch) {
+            if let Err(error) = self.store.commit_as(batch_name(command), &batch) {
                 // They are given anew, and then stored.
                 before.flatten().inspect(|numbers| drop(self.install_numbers(group, numbers)));
                 return Err(error.into());
@@ -343,6 +343,16 @@ impl StateMachine {
         let mut next = LineageGraph::clone(&self.graph());
         change_graph(&mut next, changes, until_ms);
         *self.graph.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+/// What its batch is called among the store's failpoints.
+fn batch_name(command: &Command) -> &'static str {
+    match command {
+        Command::PersistColumns { .. } => "persist-batch",
+        Command::Transitions(_) | Command::RestoreLineage { .. } => "lineage-batch",
+        Command::SweepLineage(_) => "sweep-batch",
+        Command::Pin(_) | Command::Unpin { .. } => "pin-batch",
     }
 }
 

@@ -7,7 +7,7 @@
 //! WAL, with every piece of memory made anew, so it does not matter whether the failed write is there.
 //! Invariant: never told while something that was shed from the WAL is in memory alone.
 //! Must not: close or open anything.
-//! Proof: `tests/src/torture/reopens.rs`.
+//! Proof: `crates/replica/tests/failpoints.rs`; `tests/src/torture/reopens.rs`.
 
 use crate::counters::Counters;
 use crate::recorder::{Recorder, Shared};

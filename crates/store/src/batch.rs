@@ -8,7 +8,7 @@ use keyviz_codec::marks::Mark;
 use keyviz_lineage::{GroupId, LineageId};
 use rocksdb::{WriteBatch, WriteOptions};
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, failpoint};
 
 /// What RocksDB adds to each operation of a batch, at most.
 const OPERATION_BYTES: usize = 16;
@@ -50,12 +50,28 @@ impl Batch {
 }
 
 impl Store {
+    /// Writes a batch of marks of the node: see [`Store::commit_as`].
+    ///
+    /// # Errors
+    /// As [`Store::commit_as`].
+    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.commit_as("marks-batch", batch)
+    }
+
     /// Writes a batch: RocksDB's own WAL on, synced, and refused at once where RocksDB would stall
-    /// (a full disk must not hang the caller).
+    /// (a full disk must not hang the caller). `what` names it among the failpoints.
     ///
     /// # Errors
     /// [`StoreError::Write`]; the batch may be tried again, every key is written whole.
-    pub fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
+    pub fn commit_as(&self, what: &'static str, batch: &Batch) -> Result<(), StoreError> {
+        let written = failpoint::reached(what, "-refused")
+            .and_then(|()| self.write(batch))
+            .and_then(|()| failpoint::reached(what, "-unanswered"));
+        self.refusal.heard(&written);
+        written
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         let (family, copies) = (self.family(), self.copies());
         let bytes = batch
             .operations
@@ -74,8 +90,6 @@ impl Store {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         options.set_no_slowdown(true);
-        let written = self.db.write_opt(writes, &options);
-        self.refusal.heard(&written);
-        written.map_err(|source| StoreError::Write { source })
+        self.db.write_opt(writes, &options).map_err(|source| StoreError::Write { source })
     }
 }

@@ -19,6 +19,7 @@ mod damage;
 pub mod data_dir;
 mod dump;
 mod error;
+mod failpoint;
 pub mod finding;
 pub mod migrate;
 mod numbers;

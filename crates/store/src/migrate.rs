@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), StoreError> {
         let mark = Upgrade { position: position.to_vec(), ..self.mark.clone() };
         batch.put_mark(NODE_GROUP, &Key::Upgrade, &mark);
-        self.store.commit(&batch)?;
+        self.store.commit_as("upgrade-batch", &batch)?;
         self.mark = mark;
         self.tell((done, total))
     }
@@ -189,7 +189,7 @@ fn begin(store: &Store, found: u64, known: u64) -> Result<Upgrade, StoreError> {
     let mark = Upgrade { from: found, to: 0, position: Vec::new() };
     let mut batch = Batch::default();
     batch.put_mark(NODE_GROUP, &Key::Upgrade, &mark);
-    store.commit(&batch)?;
+    store.commit_as("upgrade-batch", &batch)?;
     Ok(mark)
 }
 
@@ -203,7 +203,7 @@ fn end(store: &Store, from: u64, to: u64, is_last: bool) -> Result<(), StoreErro
         let mark = Upgrade { from, to, position: Vec::new() };
         batch.put_mark(NODE_GROUP, &Key::Upgrade, &mark);
     }
-    store.commit(&batch)
+    store.commit_as("upgrade-batch", &batch)
 }
 
 impl Store {

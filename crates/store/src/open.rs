@@ -42,7 +42,7 @@ use crate::migrate::{self, Step, WatchUpgrade};
 use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::tuning::Tuning;
-use crate::{Batch, StoreError};
+use crate::{Batch, StoreError, failpoint};
 
 pub(crate) const FAMILY: &str = "keyviz";
 
@@ -208,6 +208,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`].
     pub fn flush(&self) -> Result<(), StoreError> {
+        failpoint::reached("checkpoint-flush", "-refused")?;
         let families = [self.family(), self.copies()];
         let flushed = self.db.flush_cfs_opt(&families, &FlushOptions::default());
         flushed.map_err(|source| StoreError::Write { source })

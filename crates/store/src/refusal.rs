@@ -28,9 +28,13 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn heard(&self, written: &Result<(), rocksdb::Error>) {
+    pub(crate) fn heard(&self, written: &Result<(), StoreError>) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        *said = written.as_ref().err().map(ToString::to_string);
+        *said = match written {
+            Ok(()) => None,
+            Err(StoreError::Write { source }) => Some(source.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
     }
 }
 
