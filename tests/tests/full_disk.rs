@@ -195,3 +195,135 @@ fn readiness_says_that_the_store_takes_no_writes() {
     assert_eq!(answer.status, 503, "no checkpoint can be written: {}", answer.brief());
     assert!(answer.text().contains("space"), "{}", answer.brief());
 }
+
+/// What a backup needs first: the memtable written out.
+fn back_up(node: &Node) -> http::Response {
+    http::post_json(&node.http, "/admin/api/v1/keyviz/backup", "{}").unwrap()
+}
+
+/// A node that takes backups to another disk, and has `rows` rows of each column in RocksDB's memtable.
+fn that_takes_backups(disk: &SmallDisk, folder: &Path) -> (NodeSpec, Node, Poster) {
+    let backups = format!("--backup-dir={}", folder.join("backups").display());
+    let mut spec = NodeSpec::new(folder).with("--persist-interval=1s").with(&backups);
+    spec = spec.with("--wal-max-bytes=64MiB");
+    spec.data_dir = disk.path.join("node");
+    let node = spec.start();
+    (spec, node, Poster::new("poster", now_ms() / 3_600_000 * 3_600_000 - 20 * 3_600_000))
+}
+
+/// Has some columns taken and persisted.
+fn persisted(node: &Node, poster: &mut Poster, columns: u64, rows: u64) {
+    for _ in 0..columns {
+        poster.post_next(&node.http, rows);
+    }
+    // A round that began after the last column.
+    for _ in 0..2 {
+        let before = node.metric("keyviz_persist_batches_total");
+        poster.post_next(&node.http, rows);
+        keyviz_tests::wait_for("a checkpoint", RECOVERY * 4, || {
+            (node.metric("keyviz_persist_batches_total") > before).then_some(())
+        });
+    }
+}
+
+fn wait_until_ready(node: &Node) {
+    keyviz_tests::wait_for("readiness", RECOVERY * 4, || {
+        (http::get(&node.http, "/readyz").status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_flush_that_meets_the_end_of_the_disk_is_said_and_made_later() {
+    let Some(disk) = SmallDisk::mount(192, 192) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, node, mut poster) = that_takes_backups(&disk, folder.path());
+    persisted(&node, &mut poster, 20, ROWS);
+    disk.fill();
+    let answer = back_up(&node);
+    assert_eq!(answer.status, 500, "{}", answer.brief());
+    assert!(answer.text().contains("No space left"), "{}", answer.brief());
+    assert!(node.metric("keyviz_store_background_errors") > 0);
+    let said = keyviz_tests::wait_for("it is not ready", RECOVERY * 4, || {
+        let answer = http::get(&node.http, "/readyz");
+        (answer.status == 503).then(|| answer.text())
+    });
+    assert!(said.contains("free disk space"), "{said}");
+    assert_eq!(http::get(&node.http, "/healthz").status, 200);
+    assert_eq!(poster.differences(&node.http), None, "while the disk is full");
+    disk.free();
+    wait_until_ready(&node);
+    poster.post_until_taken(&node.http, ROWS, RECOVERY * 4);
+    persisted(&node, &mut poster, 3, ROWS);
+    let answer = back_up(&node);
+    assert_eq!(answer.status, 200, "{}", answer.brief());
+    assert_eq!(poster.differences(&node.http), None, "with space again");
+    node.process.kill();
+    let node = spec.start();
+    assert_eq!(poster.differences(&node.http), None, "after SIGKILL");
+    spec.assert_no_panic();
+}
+
+/// Bytes of RocksDB's files.
+fn table_bytes(spec: &NodeSpec) -> u64 {
+    let entries = std::fs::read_dir(spec.data_dir.join("db")).unwrap().map(|entry| entry.unwrap());
+    let tables = entries.filter(|entry| entry.path().extension().is_some_and(|e| e == "sst"));
+    tables.map(|entry| entry.metadata().map_or(0, |data| data.len())).sum()
+}
+
+/// RocksDB merges its files once there are four. Each holds an hour of its own, so merging them takes as
+/// much room as they do, and there is only some for the fourth.
+#[test]
+fn a_compaction_that_meets_the_end_of_the_disk_is_said_and_made_later() {
+    const WIDE: u64 = 1_000;
+    let Some(disk) = SmallDisk::mount(256, 256) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, node, mut poster) = that_takes_backups(&disk, folder.path());
+    let (begin_ms, mut hours, mut largest, mut said) = (poster.first_ms, Vec::new(), 0, None);
+    for hour in 0..10 {
+        poster.first_ms = begin_ms + hour * 3_600_000;
+        poster.window_ms = poster.first_ms;
+        poster.acknowledged.clear();
+        let before = table_bytes(&spec);
+        persisted(&node, &mut poster, 25, WIDE);
+        hours.push(poster.clone());
+        if hour >= 3 {
+            disk.fill_but(largest * 3 / 2);
+        }
+        let answer = back_up(&node);
+        largest = largest.max(table_bytes(&spec).saturating_sub(before));
+        let errors = node.metric("keyviz_store_background_errors");
+        eprintln!("hour {hour}: {} bytes, {errors} errors: {}", table_bytes(&spec), answer.brief());
+        if hour < 3 {
+            assert_eq!((answer.status, errors), (200, 0), "{}", answer.brief());
+            continue;
+        }
+        // They may have been merged before, where the clock struck an hour meanwhile.
+        let began = Instant::now();
+        while said.is_none() && began.elapsed() < RECOVERY {
+            let answer = http::get(&node.http, "/readyz");
+            said = (answer.status == 503).then(|| answer.text());
+        }
+        if said.is_some() {
+            break;
+        }
+        disk.free();
+    }
+    let said = said.expect("no compaction met the end of the disk");
+    assert!(said.contains("free disk space"), "{said}");
+    assert!(node.metric("keyviz_store_background_errors") > 0);
+    assert_eq!(http::get(&node.http, "/healthz").status, 200);
+    let differences = |node: &Node| hours.iter().find_map(|hour| hour.differences(&node.http));
+    assert_eq!(differences(&node), None, "while the disk is full");
+    disk.free();
+    wait_until_ready(&node);
+    assert_eq!(differences(&node), None, "with space again");
+    poster.first_ms = poster.window_ms;
+    poster.acknowledged.clear();
+    poster.post_until_taken(&node.http, WIDE, RECOVERY * 4);
+    assert!(node.process.stop(nix::sys::signal::Signal::SIGTERM).success());
+    let node = spec.start();
+    assert_eq!(differences(&node), None, "after a restart");
+    assert_eq!(poster.differences(&node.http), None, "what came later");
+    wait_until_ready(&node);
+    spec.assert_no_panic();
+}

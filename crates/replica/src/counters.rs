@@ -79,6 +79,8 @@ counters! {
     store_failing,
     /// 1 while RocksDB refuses writes.
     store_read_only,
+    /// 1 from a flush or a compaction of RocksDB that failed until a flush works.
+    background_failing,
     /// 1 while the store could be helped by opening it anew.
     wants_reopening,
     /// 1 while something was shed that the store may not have.

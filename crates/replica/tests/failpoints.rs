@@ -47,10 +47,8 @@ impl Rig {
     }
 
     fn open(&mut self) {
-        let config = RecorderConfig {
-            persist_interval_ms: 3_600_000,
-            ..RecorderConfig::new(&self.folder)
-        };
+        let config =
+            RecorderConfig { persist_interval_ms: 3_600_000, ..RecorderConfig::new(&self.folder) };
         let clock = Arc::clone(&self.clock) as _;
         self.recorder = Some(Recorder::open(config, clock, &Progress::default()).unwrap());
     }
@@ -327,7 +325,8 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn an_upgrade_that_breaks_at_any_batch_is_gone_on_from() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/golden/v1/stopped/db");
+    let golden =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/golden/v1/stopped/db");
     let upgrade = |path: &Path| {
         let options = StoreOptions { retention: Retention::new(u64::MAX) };
         Store::open_watched(path, options, &|_| ControlFlow::Continue(()))
@@ -348,7 +347,11 @@ fn an_upgrade_that_breaks_at_any_batch_is_gone_on_from() {
                 Err(_) => broke += 1,
             }
             scenario.teardown();
-            assert_eq!(upgrade(&path).unwrap().view(0).dump().unwrap(), expected, "{point} {after}");
+            assert_eq!(
+                upgrade(&path).unwrap().view(0).dump().unwrap(),
+                expected,
+                "{point} {after}"
+            );
             if ended {
                 break;
             }

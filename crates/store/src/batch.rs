@@ -3,8 +3,8 @@
 //! `rocksdb::WriteBatch` is consumed by a write, so the operations are kept here and a failed commit
 //! can be tried again. What is kept twice ([`crate::copies`]) goes to both places.
 
-use keyviz_codec::{Key, key_layout};
 use keyviz_codec::marks::Mark;
+use keyviz_codec::{Key, key_layout};
 use keyviz_lineage::{GroupId, LineageId};
 use rocksdb::{WriteBatch, WriteOptions};
 

@@ -116,7 +116,7 @@ fn a_bit_anywhere_in_either_file_costs_no_mark_and_no_number() {
     for family in [FAMILY, COPIES] {
         let path = file_of(folder.path(), family);
         let good = fs::read(&path).unwrap();
-        let step = good.len() / 97;
+        let step = good.len() / 41;
         for (round, at) in (0..good.len()).step_by(step.max(1)).enumerate() {
             let what = format!("{family}: bit {} of byte {at} of {}", round % 8, good.len());
             let mut bad = good.clone();
@@ -137,12 +137,14 @@ fn a_bit_anywhere_in_either_file_costs_no_mark_and_no_number() {
                 }
             }
             // What an opening adds is of that round alone.
-            for (file, _) in files(folder.path()).iter().filter(|(file, _)| !whole.contains_key(*file)) {
+            for (file, _) in
+                files(folder.path()).iter().filter(|(file, _)| !whole.contains_key(*file))
+            {
                 fs::remove_file(file).unwrap();
             }
         }
     }
-    assert!(opened > 100 && told > 20, "{opened} opened, {told} had something to tell");
+    assert!(opened > 40 && told > 10, "{opened} opened, {told} had something to tell");
 }
 
 /// The place of a mark of the node's group in a file: its value lies in the first block.

@@ -148,7 +148,7 @@ impl Store {
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         check_gc(path)?;
         let (retention, damage) = (options.retention, Damage::default());
-        let whole = AtomicBool::new(found.is_none_or(|found| found >= copies::SINCE_SCHEMA));
+        let whole = AtomicBool::new(found.unwrap_or(known) >= copies::SINCE_SCHEMA);
         let (refusal, path) = (Refusal::default(), path.to_owned());
         let store = Self { db, retention, damage, refusal, copies_whole: whole, path };
         match found {
@@ -221,12 +221,14 @@ impl Store {
         self.db.compact_range_cf_opt(self.family(), None::<&[u8]>, None::<&[u8]>, &options);
     }
 
-    /// RocksDB's background errors and live data bytes, for health and metrics.
+    /// How many flushes and compactions have failed since the store was opened, and bytes of live data.
     pub fn health(&self) -> (u64, u64) {
-        let property = |name: &str| {
-            self.db.property_int_value_cf(self.family(), name).ok().flatten().unwrap_or(0)
+        let property = |family, name: &str| {
+            self.db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0)
         };
-        (property("rocksdb.background-errors"), property("rocksdb.estimate-live-data-size"))
+        // RocksDB counts those of all families at the one named `default`.
+        let errors = property(self.copies(), "rocksdb.background-errors");
+        (errors, property(self.family(), "rocksdb.estimate-live-data-size"))
     }
 
     pub(crate) fn family(&self) -> &ColumnFamily {

@@ -103,7 +103,8 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_lineage_recovered", "Lineages without a record, shown by the keys that their blocks say.", c.recovered_lineages),
         ("keyviz_lineage_lost", "Lineages without a record that cannot be shown: no block says their keys.", c.lost_lineages),
         ("keyviz_lineage_closed", "Lineages that have ended and are retained.", (records - live) as u64),
-        ("keyviz_store_background_errors", "RocksDB background errors.", errors),
+        ("keyviz_store_background_errors", "Flushes and compactions of RocksDB that have failed since the start.", errors),
+        ("keyviz_store_background_failing", "1 from such a failure until a flush works.", c.background_failing),
         ("keyviz_store_damage_met", "Times that something damaged in the store was met and passed by since the start.", recorder.store_damage()),
         ("keyviz_store_live_bytes", "RocksDB's estimate of live data.", bytes),
     ]

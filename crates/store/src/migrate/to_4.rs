@@ -4,8 +4,8 @@
 //! that is damaged is copied as it is, and stays its readers' to tell.
 //! Proof: `to_4_test.rs`; `tests/tests/golden_folders.rs`.
 
-use keyviz_codec::key_layout::{NODE_GROUP, prefix};
 use keyviz_codec::Key;
+use keyviz_codec::key_layout::{NODE_GROUP, prefix};
 
 use super::Work;
 use crate::{Batch, History as _, StoreError};
