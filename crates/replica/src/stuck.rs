@@ -2,7 +2,7 @@
 //!
 //! Owned by the checkpoint thread, which looks at each tick. While RocksDB refuses writes, it is asked
 //! again every two seconds (also where no group's turn has come). A flush or a compaction that failed is
-//! trouble, too, until a flush works. Where it refuses for ten seconds although
+//! trouble, too, until a flush works and the disk takes a file. Where it refuses for ten seconds although
 //! a file beside its own can be written and synced, whoever owns the recorder is told that a new one would
 //! help ([`crate::Recorder::wants_reopening`]): it begins as after a kill, from what is stored and in the
 //! WAL, with every piece of memory made anew, so it does not matter whether the failed write is there.
@@ -47,7 +47,7 @@ impl Stuck {
         self.ask_after_ms = monotonic_ms + PAUSE_MS;
         if store.try_write().is_ok() {
             self.since_ms = None;
-            self.in_background &= store.flush().is_err();
+            self.in_background &= store.flush().is_err() || store.try_disk().is_err();
             return;
         }
         let outstanding = counters.snapshot().shed_outstanding > 0;
