@@ -175,7 +175,7 @@ impl PowerDisk {
     /// The power is back: what had reached the image is there, and nothing else. Nobody may have a file
     /// of it open.
     pub fn power_up(&self) {
-        let limit = std::time::Duration::from_secs(20);
+        let limit = crate::PATIENCE;
         crate::wait_for("the dead disk is unmounted", limit, || {
             let output = Command::new("umount").arg(&self.path).output().unwrap();
             output.status.success().then_some(())

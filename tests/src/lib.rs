@@ -39,6 +39,10 @@ pub mod traffic;
 
 use std::time::{Duration, Instant, SystemTime};
 
+/// How long a test waits for what must come, on however slow and busy a machine: what takes longer
+/// does not come at all.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
 /// Unix milliseconds by the machine's clock.
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();

@@ -15,11 +15,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::PATIENCE;
 use crate::http;
 use crate::resp::Client;
-
-const START_LIMIT: Duration = Duration::from_secs(30);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The binary called `name`: in `KEYVIZ_BIN_DIR`, else where cargo put it beside this test.
 pub fn binary(name: &str) -> PathBuf {
@@ -111,7 +109,7 @@ impl Process {
     fn line(&self, prefix: &str) -> Option<String> {
         let started = Instant::now();
         loop {
-            let left = START_LIMIT.saturating_sub(started.elapsed());
+            let left = PATIENCE.saturating_sub(started.elapsed());
             match self.lines.recv_timeout(left) {
                 Ok(line) => match line.strip_prefix(prefix) {
                     Some(rest) => return Some(rest.to_owned()),
@@ -120,7 +118,7 @@ impl Process {
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
                     panic!(
-                        "{} did not say {prefix:?} within {START_LIMIT:?}\n{}",
+                        "{} did not say {prefix:?} within {PATIENCE:?}\n{}",
                         self.name,
                         self.log_end()
                     );
@@ -154,7 +152,7 @@ impl Process {
     /// Waits for the end.
     pub fn wait(&mut self) -> ExitStatus {
         let what = format!("{} ends", self.name);
-        crate::wait_for(&what, STOP_LIMIT, || self.child.try_wait().unwrap())
+        crate::wait_for(&what, PATIENCE, || self.child.try_wait().unwrap())
     }
 
     /// Whether it still runs.
@@ -371,7 +369,7 @@ pub fn failing(mut command: Command) -> (Option<i32>, String) {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
-        if started.elapsed() > START_LIMIT {
+        if started.elapsed() > PATIENCE {
             let _ = child.kill();
             panic!("{command:?} was expected to fail, and runs");
         }

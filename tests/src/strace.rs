@@ -5,7 +5,6 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -87,7 +86,7 @@ impl Injection {
         command.args(self.arguments()).args(["-p", &pid.to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
-        crate::wait_for("strace attaches", Duration::from_secs(20), || {
+        crate::wait_for("strace attaches", crate::PATIENCE, || {
             (is_traced(pid) || child.try_wait().unwrap().is_some()).then_some(())
         });
         Attached(child)

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use keyviz_tests::columns::Poster;
 use keyviz_tests::http::{post_json, request};
@@ -72,7 +71,7 @@ fn an_online_backup_under_load_restores_to_what_was_acknowledged() {
         for round in 1..=4u64 {
             // So that some of it is in the store and released, and some in the WAL alone.
             let persisted = node.metric("keyviz_persist_batches_total");
-            wait_for("a checkpoint", Duration::from_secs(20), || {
+            wait_for("a checkpoint", keyviz_tests::PATIENCE, || {
                 (node.metric("keyviz_persist_batches_total") > persisted).then_some(())
             });
             let held = posted.lock().unwrap().clone();

@@ -151,7 +151,7 @@ fn what_is_written_over_a_damaged_block_does_not_hide_that_it_was() {
         let mut poster = healthy.poster.clone();
         poster.window_ms = healthy.span.0 + COLUMNS * 1_000;
         poster.post_next(&node.http, ROWS);
-        let limit = std::time::Duration::from_secs(20);
+        let limit = keyviz_tests::PATIENCE;
         keyviz_tests::wait_for("a checkpoint", limit, || {
             (node.metric("keyviz_persist_batches_total") > 0).then_some(())
         });

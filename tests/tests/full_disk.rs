@@ -21,7 +21,7 @@ use keyviz_tests::process::{Node, NodeSpec};
 const DISKS: [Disk; 2] =
     [Disk { size_mib: 160, left_at_start_mib: 160 }, Disk { size_mib: 60, left_at_start_mib: 8 }];
 /// From free space to the first column that is taken.
-const RECOVERY: Duration = Duration::from_secs(15);
+const RECOVERY: Duration = keyviz_tests::PATIENCE;
 const ROWS: u64 = 200;
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +53,7 @@ fn post_until_full(node: &Node, poster: &mut Poster) -> String {
     let started = Instant::now();
     loop {
         assert!(
-            started.elapsed() < Duration::from_secs(30),
+            started.elapsed() < keyviz_tests::PATIENCE,
             "a full disk takes columns without end"
         );
         let column = poster.column(ROWS);

@@ -78,7 +78,7 @@ fn what_an_upgrade_keeps_goes_once_the_new_version_has_written() {
         let node = spec.start();
         // Something to write, in a later hour.
         Teller { http: &node.http }.later();
-        let limit = Duration::from_secs(20);
+        let limit = keyviz_tests::PATIENCE;
         keyviz_tests::wait_for("the older folder goes", limit, || {
             (names(&spec) == ["LOCK", "db", "wal"]).then_some(())
         });

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)] // tests
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyviz_tests::columns::Poster;
 use keyviz_tests::http;
@@ -64,16 +64,15 @@ fn a_stop_under_load_is_quick_and_loses_nothing() {
     let traffic = Traffic::start(&host.address, 2, &mut Rng::new(1));
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         std::thread::sleep(Duration::from_millis(1_700));
-        let started = Instant::now();
         assert!(node.process.stop(signal).success(), "{}", spec.log_text());
-        // The host's stream is open all the time; it is ended, not waited for.
-        let took = started.elapsed();
-        assert!(took < Duration::from_secs(5), "{signal}: took {took:?}");
+        // The host's stream is open all the time; it is ended, not waited for and then cut off.
+        let log = spec.log_text();
+        assert!(!log.contains("they are cut off"), "{signal}: {log}");
         std::fs::remove_dir_all(spec.data_dir.join("wal")).unwrap();
         node = spec.start();
     }
     traffic.stop();
-    host.settle(Duration::from_secs(30));
+    host.settle(keyviz_tests::PATIENCE);
     assert!(host.process.stop(Signal::SIGTERM).success());
     let ledger = Ledger::read(&ledger);
     let recorded = Recorded::ask(&node.http, ledger.span(), 1_000);

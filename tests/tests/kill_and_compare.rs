@@ -23,7 +23,7 @@ use keyviz_tests::{number_from_env, wait_for};
 use nix::sys::signal::Signal;
 
 const TRAFFIC: Duration = Duration::from_secs(8);
-const SETTLE: Duration = Duration::from_secs(40);
+const SETTLE: Duration = keyviz_tests::PATIENCE;
 
 #[derive(Debug, Default)]
 struct Round {
@@ -114,7 +114,7 @@ fn run_round(folder: &Path, rng: &mut Rng) -> (Round, usize, usize) {
 fn kill_and_restart(node: Node, spec: &NodeSpec, rng: &mut Rng, round: &mut Round) -> Node {
     if rng.below(3) == 0 {
         let before = node.metric("keyviz_persist_batches_total");
-        let limit = Duration::from_secs(15);
+        let limit = keyviz_tests::PATIENCE;
         wait_for("a checkpoint", limit, || {
             (node.metric("keyviz_persist_batches_total") > before).then_some(())
         });

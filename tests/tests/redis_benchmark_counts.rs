@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)] // tests
 
 use std::process::Command;
-use std::time::Duration;
 
 use keyviz_tests::ledger::{Ledger, SERIES, total};
 use keyviz_tests::matrix::{Recorded, differences};
@@ -50,7 +49,7 @@ fn what_redis_benchmark_issues_is_what_the_matrix_shows() {
     for line in said.lines().filter(|line| line.contains("requests per second")) {
         eprintln!("{line}");
     }
-    host.settle(Duration::from_secs(30));
+    host.settle(keyviz_tests::PATIENCE);
 
     // The host's own statistics: every request was answered, none with an error.
     let mut client = host.connect();

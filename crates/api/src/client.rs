@@ -10,6 +10,7 @@
 //! Proof: `tests/tests/kill_and_compare.rs`.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use uuid::Uuid;
 
 use crate::ambient;
 use crate::convert::entry_to_wire;
+use crate::token::Bearer;
 use crate::wire::ingest as wire;
 use crate::wire::ingest::ingest_service_client::IngestServiceClient;
 
@@ -39,12 +41,14 @@ pub struct ClientConfig {
     pub source: SourceId,
     /// The most bytes of unacknowledged columns kept. Default 64 MiB.
     pub buffer_bytes: usize,
+    /// A file with the token to be shown, read at every connection. Default none.
+    pub token_file: Option<PathBuf>,
 }
 
 impl ClientConfig {
     /// The defaults for `source` speaking to `address`.
     pub fn new(address: impl Into<String>, source: SourceId) -> Self {
-        Self { address: address.into(), source, buffer_bytes: 64 << 20 }
+        Self { address: address.into(), source, buffer_bytes: 64 << 20, token_file: None }
     }
 }
 
@@ -287,7 +291,10 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
             innermost(&error)
         ))
     })?;
-    let mut client = IngestServiceClient::new(channel).max_decoding_message_size(64 << 20);
+    let bearer = Bearer::from_file(shared.config.token_file.as_deref())
+        .map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
+    let mut client =
+        IngestServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(64 << 20);
     let (outgoing, receiver) = mpsc::channel(IN_FLIGHT_ENTRIES);
     let boot = shared.lock().boot;
     let hello = wire::Hello {

@@ -1,13 +1,14 @@
 //! Generated wire types, their conversions, and the client that sends columns.
 //!
 //! Responsible for: `proto/` as Rust ([`wire`]), wire <-> domain ([`convert`]), the ordered stream
-//! with its resend buffer ([`client`]), and the one place that asks the machine for time and
+//! with its resend buffer ([`client`]), the tokens that clients show ([`token`]), and the one place that asks the machine for time and
 //! randomness ([`ambient`]).
 //! Must not: know how anything is stored.
 
 pub mod ambient;
 pub mod client;
 pub mod convert;
+pub mod token;
 
 /// The generated messages and services.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]

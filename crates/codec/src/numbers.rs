@@ -4,7 +4,7 @@
 //! of them; a number is never used again. Value under `numbers|<chunk>`, inside [`crate::envelope`],
 //! version 1: the ids of numbers `256 x chunk` and up, 16 bytes each. Only the last chunk of a group has
 //! fewer than 256.
-//! Proof: `numbers_test.rs`.
+//! Proof: `numbers_test.rs`, and the fuzz target of the same name.
 
 use keyviz_lineage::LineageId;
 

@@ -12,10 +12,12 @@
 //!     step ms | window ms / step ms
 //! ```
 //!
-//! Proof: `shed_record_test.rs`.
+//! Proof: `shed_record_test.rs`, and the fuzz target of the same name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use keyviz_lineage::column::MAX_NODE_BYTES;
 use keyviz_lineage::{GroupId, SourceId, Step, Window};
 use uuid::Uuid;
 
@@ -50,7 +52,7 @@ pub enum Held {
         /// Its window.
         window: Window,
         /// The groups that it counted in, ascending; group 0 where it named none.
-        groups: Vec<GroupId>,
+        groups: Arc<[GroupId]>,
     },
 }
 
@@ -109,11 +111,15 @@ pub fn decode(payload: &[u8]) -> Result<Vec<ShedEntry>, CodecError> {
     let mut sources = Vec::new();
     for _ in 0..input.count()? {
         let node = input.text()?.to_owned();
+        if node.len() > MAX_NODE_BYTES {
+            return Err(input.invalid("a node with too long a name"));
+        }
         sources.push(SourceId { node, boot: Uuid::from_bytes(input.array()?) });
     }
-    let mut lists = Vec::new();
+    // Shared by their entries: a short record must not become a large one.
+    let mut lists: Vec<Arc<[GroupId]>> = Vec::new();
     for _ in 0..input.count()? {
-        lists.push(input.ascending(usize::MAX)?);
+        lists.push(input.ascending(usize::MAX)?.into());
     }
     let (mut entries, mut last) = (Vec::new(), 0u64);
     for _ in 0..input.count()? {

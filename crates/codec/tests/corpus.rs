@@ -18,9 +18,10 @@ use keyviz_codec::marks::{
     Applied, BootMark, Freeze, FreezeReason, LeaderEvent, Mark, Member, Upgrade,
 };
 use keyviz_codec::rollup::{self, Chunk, Entry, Tier};
+use keyviz_codec::shed_record::{Held, ShedEntry};
 use keyviz_codec::{
     BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, Key, Pin, WindowCover,
-    column_record, lineage_record,
+    column_record, lineage_record, numbers, shed_record,
 };
 use keyviz_lineage::{
     Bucket, BucketPart, Cause, Column, Counts, Flags, Hlc, KeyRange, LineageRecord, Row, Series,
@@ -92,6 +93,8 @@ fn seeds() -> Vec<Seed> {
         ("hour_blocks", "v3-busy", unsealed(busy_blocks().encode())),
         ("rollup", "hour", unsealed(chunk(Tier::Hour).encode())),
         ("rollup", "five-minutes", unsealed(chunk(Tier::FiveMinutes).encode())),
+        ("numbers", "three", unsealed(numbers::encode(&[1, 9, 4].map(Uuid::from_u128)))),
+        ("shed_record", "all-kinds", shed_record::encode(&shed_entries())),
         ("bucket_index", "two-buckets", unsealed(bucket_index().encode())),
         ("lineage_record", "created", unsealed(lineage_record::encode(&created()))),
         ("lineage_record", "merged", unsealed(lineage_record::encode(&merged()))),
@@ -223,6 +226,24 @@ fn chunk(tier: Tier) -> Chunk {
     }
     chunk.set(31, Some(Entry::Uneven));
     chunk
+}
+
+fn shed_entries() -> Vec<ShedEntry> {
+    let window = column(0).window;
+    let held = [
+        Held::Column { window, groups: [1, 2].into() },
+        Held::Nothing,
+        Held::Column { window, groups: [1, 2].into() },
+        Held::Leave,
+    ];
+    let numbered = (1..).zip(held);
+    let entry = |(at, held)| ShedEntry {
+        wal_sequence: 300 + 2 * at,
+        source: source(at as u8 % 2),
+        sequence: at,
+        held,
+    };
+    numbered.map(entry).collect()
 }
 
 fn created() -> LineageRecord {

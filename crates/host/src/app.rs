@@ -59,7 +59,10 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
         keyviz: flags.keyviz.clone().unwrap_or_default(),
         started_ms: clock.unix_ms(),
     };
-    let start_sender = |address| IngestSender::start(ClientConfig::new(address, source));
+    let start_sender = |address| {
+        let token_file = flags.keyviz_token_file.clone();
+        IngestSender::start(ClientConfig { token_file, ..ClientConfig::new(address, source) })
+    };
     let outbox = Arc::new(Outbox::new(ledger, flags.keyviz.clone().map(start_sender)));
     let settings = Settings { tracked_routes: flags.tracked_routes, ..Settings::default() };
     let sampler = Arc::new(Sampler::with_settings(step, clock.unix_ms(), settings));

@@ -32,6 +32,9 @@ pub(crate) struct Flags {
     /// to the ledger.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) keyviz: Option<String>,
+    /// File with the write token that the keyviz node asks for; read again at every connection.
+    #[arg(long, value_name = "FILE", env = "KEYVIZ_TOKEN_FILE")]
+    pub(crate) keyviz_token_file: Option<PathBuf>,
     /// Length of a column: at least 1s, divides 1h.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub(crate) step: Duration,

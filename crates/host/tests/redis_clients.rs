@@ -36,7 +36,7 @@ fn redis_cli_speaks_both_protocols() {
         return;
     }
     let (_keep, folder) = folder();
-    let host = Host::start(&folder, &["--initial-splits", "m"]);
+    let mut host = Host::start(&folder, &["--initial-splits", "m"]);
     for protocol in ["-2", "-3"] {
         assert_eq!(redis_cli(&host, &[protocol, "PING"]), "PONG");
         assert_eq!(redis_cli(&host, &[protocol, "SET", "k", "v", "EX", "100"]), "OK");
@@ -75,7 +75,7 @@ fn the_ledger_holds_exactly_what_redis_benchmark_issued() {
     }
     const REQUESTS: u64 = 20_000;
     let (_keep, folder) = folder();
-    let host = Host::start(&folder, &["--initial-splits", "key:000000050000"]);
+    let mut host = Host::start(&folder, &["--initial-splits", "key:000000050000"]);
     let requests = REQUESTS.to_string();
     for pipeline in ["1", "16"] {
         let args = ["-t", "set,get,incr,mset", "-n", &requests, "-P", pipeline];
@@ -100,7 +100,7 @@ fn splits_and_merges_under_load_lose_nothing() {
         return;
     }
     let (_keep, folder) = folder();
-    let host = Host::start(&folder, &[]);
+    let mut host = Host::start(&folder, &[]);
     let load = redis_benchmark(&host, &["-t", "set,get,incr,mset", "-n", "30000", "-P", "8"])
         .stdout(Stdio::null())
         .spawn();

@@ -232,7 +232,7 @@ impl Replay<'_> {
             };
             match held {
                 Held::Column { window, groups } => {
-                    let lost: Vec<GroupId> = groups.into_iter().filter(|&g| !done(g)).collect();
+                    let lost: Vec<GroupId> = groups.iter().copied().filter(|&g| !done(g)).collect();
                     let is_lost = u64::from(!lost.is_empty());
                     Counters::add(&self.counters.shed_lost_columns, is_lost);
                     self.memory.lose(wal_sequence, &source, window, &lost);

@@ -230,7 +230,7 @@ impl Logged {
             What::Nothing => Held::Nothing,
             What::Leave => Held::Leave,
             What::Column(window, groups) => {
-                Held::Column { window: *window, groups: groups.to_vec() }
+                Held::Column { window: *window, groups: Arc::clone(groups) }
             }
         };
         let (wal_sequence, sequence) = (self.wal_sequence, self.sequence);

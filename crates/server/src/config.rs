@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use keyviz_lineage::Step;
@@ -56,6 +56,17 @@ pub(crate) struct ServeArgs {
     /// Folder for backups that are asked for over HTTP; without it there are none
     #[arg(long, env = "KEYVIZ_BACKUP_DIR")]
     backup_dir: Option<PathBuf>,
+    /// File with the tokens that may read (a line is a token, or a name and a token; mode 600); read
+    /// again when it changes
+    #[arg(long, env = "KEYVIZ_READ_TOKEN_FILE")]
+    read_token_file: Option<PathBuf>,
+    /// File with the tokens that may also write: columns, pins, backups. With it, whoever asks for
+    /// anything is asked for a token
+    #[arg(long, env = "KEYVIZ_WRITE_TOKEN_FILE")]
+    write_token_file: Option<PathBuf>,
+    /// Serve beyond loopback although tokens and answers travel unencrypted
+    #[arg(long, env = "KEYVIZ_ALLOW_PLAINTEXT")]
+    allow_plaintext: bool,
     /// Serve beyond loopback although nobody is asked who they are
     #[arg(long, env = "KEYVIZ_ALLOW_UNAUTHENTICATED")]
     allow_unauthenticated: bool,
@@ -106,6 +117,9 @@ struct ConfigFile {
     wal_sync: Option<WalSync>,
     max_message_bytes: Option<String>,
     backup_dir: Option<PathBuf>,
+    read_token_file: Option<PathBuf>,
+    write_token_file: Option<PathBuf>,
+    allow_plaintext: Option<bool>,
     allow_unauthenticated: Option<bool>,
     log: Option<LogFormat>,
 }
@@ -126,6 +140,8 @@ pub(crate) struct ServeConfig {
     pub(crate) wal_sync: WalSync,
     pub(crate) max_message_bytes: usize,
     pub(crate) backup_dir: Option<PathBuf>,
+    pub(crate) read_token_file: Option<PathBuf>,
+    pub(crate) write_token_file: Option<PathBuf>,
     pub(crate) log: LogFormat,
     /// `--print-config`: one line a setting.
     pub(crate) print: Option<String>,
@@ -174,9 +190,16 @@ impl ServeArgs {
             file.max_message_bytes,
             Clone::clone,
         );
-        origins.settle("backup_dir", &mut self.backup_dir, file.backup_dir.map(Some), |path| {
-            path.as_deref().map(|path| path.display().to_string()).unwrap_or_default()
-        });
+        origins.settle("backup_dir", &mut self.backup_dir, file.backup_dir.map(Some), path_text);
+        let (read, write) = (&mut self.read_token_file, &mut self.write_token_file);
+        origins.settle("read_token_file", read, file.read_token_file.map(Some), path_text);
+        origins.settle("write_token_file", write, file.write_token_file.map(Some), path_text);
+        origins.settle(
+            "allow_plaintext",
+            &mut self.allow_plaintext,
+            file.allow_plaintext,
+            bool::to_string,
+        );
         origins.settle(
             "allow_unauthenticated",
             &mut self.allow_unauthenticated,
@@ -189,9 +212,13 @@ impl ServeArgs {
     }
 
     fn check(self, print: Option<String>) -> anyhow::Result<ServeConfig> {
+        ensure!(
+            self.read_token_file.is_none() || self.write_token_file.is_some(),
+            "--read-token-file without --write-token-file: nobody could send a column; give both"
+        );
         let config = ServeConfig {
-            grpc: address("grpc", &self.grpc, self.allow_unauthenticated)?,
-            http: address("http", &self.http, self.allow_unauthenticated)?,
+            grpc: self.address("grpc", &self.grpc)?,
+            http: self.address("http", &self.http)?,
             step: Step::recordable_from_ms(duration("step", &self.step)?.as_millis() as u64)
                 .context("--step")?,
             persist_interval: duration("persist-interval", &self.persist_interval)?,
@@ -204,6 +231,8 @@ impl ServeArgs {
             wal_sync: self.wal_sync,
             data_dir: self.data_dir,
             backup_dir: self.backup_dir,
+            read_token_file: self.read_token_file,
+            write_token_file: self.write_token_file,
             log: self.log,
             print,
         };
@@ -234,6 +263,27 @@ impl ServeArgs {
             self.max_message_bytes
         );
         Ok(config)
+    }
+
+    /// Where to listen; beyond loopback only as far as the operator has said.
+    fn address(&self, flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
+        let address: SocketAddr = text.parse().with_context(|| {
+            format!("--{flag} {text:?}: give an address and port such as 127.0.0.1:8080")
+        })?;
+        if address.ip().is_loopback() || self.allow_unauthenticated {
+            return Ok(address);
+        }
+        ensure!(
+            self.write_token_file.is_some(),
+            "--{flag} {text}: anyone who reaches this address could read and write the history; give \
+             --write-token-file, or bind to loopback, or say --allow-unauthenticated"
+        );
+        ensure!(
+            self.allow_plaintext,
+            "--{flag} {text}: tokens and answers would travel unencrypted; bind to loopback and put a \
+             proxy with TLS in front, or say --allow-plaintext on a network that you trust"
+        );
+        Ok(address)
     }
 }
 
@@ -273,6 +323,10 @@ impl Origins<'_> {
     }
 }
 
+fn path_text(path: &Option<PathBuf>) -> String {
+    path.as_deref().map(|path| path.display().to_string()).unwrap_or_default()
+}
+
 fn value_name<T: ValueEnum>(value: &T) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
@@ -305,19 +359,6 @@ fn longer(one: String, other: &str) -> String {
 fn bytes(flag: &str, text: &str) -> anyhow::Result<u64> {
     parse_size::parse_size(text)
         .with_context(|| format!("--{flag} {text:?}: give a size such as 64MiB"))
-}
-
-fn address(flag: &str, text: &str, allow_unauthenticated: bool) -> anyhow::Result<SocketAddr> {
-    let address: SocketAddr = text.parse().with_context(|| {
-        format!("--{flag} {text:?}: give an address and port such as 127.0.0.1:8080")
-    })?;
-    if !address.ip().is_loopback() && !allow_unauthenticated {
-        bail!(
-            "--{flag} {text}: anyone who reaches this address could read and write the history; bind \
-             to loopback (and put a proxy that authenticates in front), or say --allow-unauthenticated"
-        );
-    }
-    Ok(address)
 }
 
 #[cfg(test)]

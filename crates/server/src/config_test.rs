@@ -60,9 +60,14 @@ fn what_is_out_of_range_is_named() {
         (["--wal-max-bytes", "lots"], "such as 64MiB"),
         (["--http", "localhost"], "address and port"),
         (["--http", "0.0.0.0:80"], "--allow-unauthenticated"),
+        (["--http", "0.0.0.0:80"], "--write-token-file"),
+        (["--read-token-file", "tokens"], "--write-token-file"),
     ] {
         let refused = message(&flags);
         assert!(refused.contains(expected), "{flags:?}: {refused}");
     }
     assert!(settle(&["--http", "0.0.0.0:80", "--allow-unauthenticated"]).is_ok());
+    let tokens = ["--http", "0.0.0.0:80", "--write-token-file", "tokens"];
+    assert!(message(&tokens).contains("--allow-plaintext"));
+    assert!(settle(&[&tokens[..], &["--allow-plaintext"]].concat()).is_ok());
 }

@@ -18,6 +18,7 @@ use crate::biography;
 use crate::query_cli::ask::{connect, refusal};
 use crate::query_cli::key_text::{Key, inert_drawing, label};
 use crate::query_cli::time_text::TimeSpec;
+use crate::shown_token::ShownToken;
 
 /// Columns of the key in the first line.
 const KEY_COLUMNS: usize = 60;
@@ -62,6 +63,8 @@ pub(crate) struct LineageArgs {
         env = "KEYVIZ_ENDPOINT"
     )]
     endpoint: String,
+    #[command(flatten)]
+    token: ShownToken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -87,7 +90,7 @@ fn route(text: &str) -> Result<RouteId, String> {
 /// cannot be written.
 pub(crate) async fn run(args: LineageArgs) -> anyhow::Result<()> {
     let request = args.request(SystemClock::shared().unix_ms())?;
-    let answer = match connect(&args.endpoint).await?.get_lineage(request).await {
+    let answer = match connect(&args.endpoint, &args.token).await?.get_lineage(request).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => return Err(refusal(&args.endpoint, &status)),
     };

@@ -3,6 +3,7 @@
 //! Each subcommand is one module; this file only names them.
 
 mod admin_cli;
+mod auth;
 mod biography;
 mod config;
 mod demo;
@@ -15,6 +16,7 @@ mod query_cli;
 mod reopen;
 mod replay;
 mod serve;
+mod shown_token;
 mod tools;
 
 use std::process::ExitCode;

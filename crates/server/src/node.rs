@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::auth::Auth;
 use crate::biography::Biography;
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
@@ -70,6 +71,7 @@ pub(crate) struct Node {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
     backup_dir: Option<PathBuf>,
+    pub(crate) auth: Arc<Auth>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -80,6 +82,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         default_step: Step,
         backup_dir: Option<PathBuf>,
+        auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
             behind: RwLock::new(Behind::Starting),
@@ -88,6 +91,7 @@ impl Node {
             clock,
             default_step,
             backup_dir,
+            auth,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::auth::Auth;
 use crate::config::{ServeConfig, WalSync};
 use crate::node::Node;
 use crate::{grpc, http, reopen};
@@ -29,10 +30,13 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = SystemClock::shared();
+    let (read, write) = (config.read_token_file.as_deref(), config.write_token_file.as_deref());
+    let auth = Arc::new(Auth::open(read, write)?);
+    tokio::spawn(Arc::clone(&auth).follow());
     let grpc_listener = bind("grpc", config.grpc).await?;
     let http_listener = bind("http", config.http).await?;
     let (grpc_address, http_address) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
-    let node = Node::new(Arc::clone(&clock), config.step, config.backup_dir.clone());
+    let node = Node::new(Arc::clone(&clock), config.step, config.backup_dir.clone(), auth);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 

@@ -1,6 +1,6 @@
 //! What must hold of every decoder, whatever the bytes: no panic, and what is accepted survives
 //! being written and read again. Some layouts are canonical besides (one value, one spelling): keys,
-//! envelopes, lineage records, bucket indexes, marks.
+//! envelopes, lineage records, lineage numbers, bucket indexes, marks.
 //!
 //! An input is what a decoder takes, but for the checksum: the first byte of a stored value is its
 //! format version, the rest its payload, and the check seals them, because no fuzzer finds a CRC.
@@ -12,7 +12,7 @@ use keyviz_codec::marks::{Applied, BootMark, Freeze, LeaderEvent, Mark, Member, 
 use keyviz_codec::rollup::{Chunk, Columns, Entry, SLOTS, Tier};
 use keyviz_codec::{
     BucketIndex, Coverage, HourBlocks, Key, Pin, SeriesReader, column_record, envelope,
-    lineage_record,
+    lineage_record, numbers as lineage_numbers, shed_record as shed_records,
 };
 use keyviz_lineage::Series;
 use keyviz_lineage::column::{Column, SourceId};
@@ -21,7 +21,7 @@ use keyviz_lineage::column::{Column, SourceId};
 pub type Check = fn(&[u8]);
 
 /// Every check under the name of its target, its folder in `corpus/`.
-pub const ALL: [(&str, Check); 11] = [
+pub const ALL: [(&str, Check); 13] = [
     ("bucket_index", bucket_index),
     ("column_record", column_record),
     ("coverage", coverage),
@@ -32,7 +32,9 @@ pub const ALL: [(&str, Check); 11] = [
     ("key_range", key_range::key_range),
     ("lineage_record", lineage_record),
     ("marks", marks),
+    ("numbers", numbers),
     ("rollup", rollup),
+    ("shed_record", shed_record),
 ];
 
 fn sealed(input: &[u8]) -> Option<Vec<u8>> {
@@ -189,6 +191,20 @@ fn same_mark<M: Mark + PartialEq + std::fmt::Debug>(value: &[u8]) -> Option<M> {
     let mark = M::decode(value).ok()?;
     assert_eq!(mark.encode(), value);
     Some(mark)
+}
+
+/// Which lineages a chunk of roll-ups stands for.
+pub fn numbers(input: &[u8]) {
+    let Some(value) = sealed(input) else { return };
+    let Ok(ids) = lineage_numbers::decode(&value) else { return };
+    assert!((1..=SLOTS).contains(&ids.len()));
+    assert_eq!(lineage_numbers::encode(&ids), value);
+}
+
+/// What was shed from the WAL.
+pub fn shed_record(input: &[u8]) {
+    let Ok(entries) = shed_records::decode(input) else { return };
+    assert_eq!(shed_records::decode(&shed_records::encode(&entries)), Ok(entries));
 }
 
 /// A chunk of roll-ups: whole, without its maxima, and with a slot changed.

@@ -36,7 +36,7 @@ pub(super) fn full(rng: &mut Rng, size: Size) -> Tally {
         sleep(rng.between(500, 3_500));
         assert_eq!(http::get(&node.http, "/healthz").status, 200, "it lives");
         disk.free();
-        crate::wait_for("it is ready again", Duration::from_secs(30), || {
+        crate::wait_for("it is ready again", crate::PATIENCE, || {
             (http::get(&node.http, "/readyz").status == 200).then_some(())
         });
     }
@@ -84,7 +84,7 @@ pub(super) fn slow(_rng: &mut Rng, size: Size) -> Tally {
     say(&format!("each fsync of the node takes {DELAY_MS} ms more"), &slow);
     // A write that waited for an fsync would take all of it.
     assert!(at(&slow, 0.99) < DELAY_MS as f64 / 2.0, "the hot path waits for the node");
-    host.settle(Duration::from_secs(60));
+    host.settle(crate::PATIENCE);
     drop(attached);
     let ledger = Ledger::read(&host_spec.ledger());
     node.process.kill();
@@ -105,7 +105,7 @@ pub(super) fn shed(rng: &mut Rng, _size: Size) -> Tally {
     rig.sources[0].poster.padding = 2_048;
     let node = rig.spec.start();
     rig.post(&node, 20);
-    crate::wait_for("a checkpoint", Duration::from_secs(20), || {
+    crate::wait_for("a checkpoint", crate::PATIENCE, || {
         (node.metric("keyviz_persist_batches_total") > 0).then_some(())
     });
     // From now on RocksDB cannot write its log: no checkpoint. Ours works. It is not opened anew.
@@ -139,7 +139,7 @@ pub(super) fn shed(rng: &mut Rng, _size: Size) -> Tally {
     assert!(again.post(&node.http), "{}", again.refusal);
     rig.post(&node, 20);
     assert_eq!(rig.seen(&node, "later"), (gone.clone(), flagged.clone()));
-    crate::wait_for("a checkpoint", Duration::from_secs(20), || {
+    crate::wait_for("a checkpoint", crate::PATIENCE, || {
         (node.metric("keyviz_persist_batches_total") > 0).then_some(())
     });
     node.process.kill();

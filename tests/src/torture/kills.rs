@@ -99,7 +99,7 @@ pub(super) fn in_checkpoint(rng: &mut Rng, size: Size) -> Tally {
         let call = ["write", "fdatasync"][rng.below(2) as usize];
         let injection = Injection::nth(call, rng.between(1, 4), Fate::Kill);
         let attached = injection.on(&store_logs(&rig.spec)).attach(node.process.pid());
-        crate::wait_for("a checkpoint that is killed", Duration::from_secs(20), || {
+        crate::wait_for("a checkpoint that is killed", crate::PATIENCE, || {
             (!node.process.is_running()).then_some(())
         });
         drop(attached);

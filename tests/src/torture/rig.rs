@@ -25,7 +25,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// Windows that one answer is asked for.
 const WINDOWS: u64 = 3_600;
 /// For a node that was killed or is being killed.
-const SETTLE: Duration = Duration::from_secs(40);
+const SETTLE: Duration = crate::PATIENCE;
 
 /// A source.
 #[derive(Clone, Debug)]

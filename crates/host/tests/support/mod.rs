@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::panic)] // tests
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 /// A running `keyviz-host`, killed when dropped.
 pub struct Host {
     child: Child,
+    log: PathBuf,
     pub port: u16,
 }
 
@@ -22,20 +24,27 @@ impl Host {
     /// Starts it on a free port with its data and ledger in `folder`.
     pub fn start(folder: &Path, extra: &[&str]) -> Self {
         let mut command = command(folder, extra);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let log = folder.join("host.log");
+        let stderr = File::create(&log).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line:?}"));
         let port = address.rsplit_once(':').unwrap().1.parse().unwrap();
-        Self { child, port }
+        Self { child, log, port }
     }
 
     /// SIGTERM; waits for the end and returns whether it was a good one.
-    pub fn stop(mut self) -> bool {
+    pub fn stop(&mut self) -> bool {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap().success()
+    }
+
+    /// What it has logged since it was started.
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// SIGKILL.
@@ -46,7 +55,7 @@ impl Host {
 
     pub fn connect(&self) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(180))).unwrap();
         Client { reader: BufReader::new(stream) }
     }
 
@@ -70,6 +79,9 @@ impl Drop for Host {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "--- the host's log ---\n{}", self.log_text());
+        }
     }
 }
 

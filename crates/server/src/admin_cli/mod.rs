@@ -18,6 +18,7 @@ pub(crate) use gc::{GcArgs, gc};
 pub(crate) use pins::{PinArgs, PinsArgs, UnpinArgs, pin, pins, unpin};
 
 use crate::query_cli::key_text::inert;
+use crate::shown_token::ShownToken;
 
 const API: &str = "/admin/api/v1/keyviz";
 
@@ -32,6 +33,8 @@ pub(crate) struct Endpoint {
         env = "KEYVIZ_HTTP_ENDPOINT"
     )]
     endpoint: String,
+    #[command(flatten)]
+    token: ShownToken,
 }
 
 impl Endpoint {
@@ -39,7 +42,8 @@ impl Endpoint {
     async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let address = self.endpoint.trim_end_matches('/');
         let address = address.strip_prefix("http://").unwrap_or(address);
-        let text = exchange(address, method, &format!("{API}/{path}"), body).await;
+        let token = self.token.header_line()?;
+        let text = exchange(address, method, &format!("{API}/{path}"), &token, body).await;
         let (status, body) = text.with_context(|| {
             format!(
                 "cannot ask a keyviz node at {}. Is `keyviz serve` running, and is this its HTTP \
@@ -66,13 +70,14 @@ async fn exchange(
     address: &str,
     method: &str,
     path: &str,
+    token: &str,
     body: Option<&Value>,
 ) -> anyhow::Result<(u16, Vec<u8>)> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut stream = TcpStream::connect(address).await?;
     let length = body.len();
     let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{token}\r\n"
     );
     stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
     // HTTP/1.0: no chunks, and the end of the connection is the end of the answer.

@@ -11,9 +11,12 @@ use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Request;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
+use crate::auth::{Access, Auth, Refusal};
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.
@@ -37,6 +40,13 @@ pub(crate) async fn serve(
     let history = HistoryServiceServer::new(history::History::new(Arc::clone(&node)))
         // Two keys of 64 KiB and what is around them.
         .max_decoding_message_size(256 << 10);
+    let door = |access, name| {
+        let auth = Arc::clone(&node.auth);
+        move |request: Request<()>| ask_for_token(&auth, access, name, request)
+    };
+    let reflection = InterceptedService::new(reflection, door(Access::Read, "reflection"));
+    let ingest = InterceptedService::new(ingest, door(Access::Write, "ingest"));
+    let history = InterceptedService::new(history, door(Access::Read, "history"));
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -50,6 +60,29 @@ pub(crate) async fn serve(
         })
         .await?;
     Ok(())
+}
+
+/// Lets a call through if it shows the right token.
+fn ask_for_token(
+    auth: &Auth,
+    access: Access,
+    service: &str,
+    request: Request<()>,
+) -> Result<Request<()>, tonic::Status> {
+    let shown = request.metadata().get("authorization").map(|value| value.as_bytes());
+    let what = format_args!("gRPC {service}");
+    match auth.admit(access, request.remote_addr(), shown, what) {
+        Ok(()) => Ok(request),
+        Err(refusal @ (Refusal::Missing | Refusal::Unknown)) => {
+            Err(tonic::Status::unauthenticated(refusal.to_string()))
+        }
+        Err(refusal @ Refusal::ReadOnly) => {
+            Err(tonic::Status::permission_denied(refusal.to_string()))
+        }
+        Err(refusal @ Refusal::TooMany) => {
+            Err(tonic::Status::resource_exhausted(refusal.to_string()))
+        }
+    }
 }
 
 /// A node's error as a gRPC status.

@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use keyviz_lineage::HOUR_MS;
 use keyviz_replica::{CountersSnapshot, Recorder};
-use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::error::HttpError;
 use crate::node::{Node, NodeError};
@@ -43,6 +43,15 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
         counter.inc_by(value);
         registry.register(Box::new(counter))?;
     }
+    let opts = Opts::new(
+        "keyviz_auth_refusals_total",
+        "Requests refused for want of the right token, by reason.",
+    );
+    let refused = IntCounterVec::new(opts, &["reason"])?;
+    for (reason, count) in node.auth.refused() {
+        refused.with_label_values(&[reason]).inc_by(count);
+    }
+    registry.register(Box::new(refused))?;
     for (name, help, value) in gauges {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

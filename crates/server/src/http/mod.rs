@@ -1,10 +1,11 @@
 //! The HTTP port: page, JSON, metrics, health. Thin adapters over [`crate::node::Node`].
 //!
-//! Invariants: every error is `{"error": code, "message": text}`; answers are never cached; unknown
+//! Invariants: who comes is asked for a token first ([`door`]); every error is `{"error": code, "message": text}`; answers are never cached; unknown
 //! paths are 404; what a browser gets carries a strict content security policy; a POST needs
 //! `application/json`, which no foreign page can send without asking first.
 
 mod backup;
+mod door;
 mod error;
 mod health;
 mod ingest;
@@ -14,12 +15,14 @@ mod matrix;
 mod metrics;
 mod page;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
@@ -40,7 +43,8 @@ pub(crate) async fn serve(
     max_message_bytes: usize,
 ) -> anyhow::Result<()> {
     let stopping = Arc::clone(&node);
-    axum::serve(listener, router(node, max_message_bytes))
+    let service = router(node, max_message_bytes);
+    axum::serve(listener, service.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async move { stopping.stopped().await })
         .await?;
     Ok(())
@@ -69,6 +73,7 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
         // Behind the time limit: a backup takes as long as copying does.
         .route(&format!("{API}/backup"), post(backup::backup))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), door::ask_for_token))
         .layer(CompressionLayer::new())
         .layer(fixed(header::CACHE_CONTROL, "no-store"))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

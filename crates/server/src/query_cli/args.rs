@@ -15,6 +15,7 @@ use keyviz_lineage::{Series, Step};
 
 use super::key_text::Key;
 use super::time_text::TimeSpec;
+use crate::shown_token::ShownToken;
 
 /// Ask a running node for a heatmap: time x key range, one series.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct QueryArgs {
         env = "KEYVIZ_ENDPOINT"
     )]
     pub(super) endpoint: String,
+    #[command(flatten)]
+    pub(super) token: ShownToken,
     /// What to show: reads, writes, read_bytes or write_bytes.
     #[arg(long, value_parser = series, default_value = "writes")]
     pub(super) series: Series,

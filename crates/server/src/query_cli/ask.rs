@@ -8,12 +8,15 @@
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use keyviz_api::token::Bearer;
 use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
 use keyviz_api::wire::history::{GetMatrixRequest, GetMatrixResponse};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::key_text::inert;
+use crate::shown_token::ShownToken;
 
 /// 1,024 rows of 10,080 columns are about 100 MB at the very most.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
@@ -24,19 +27,24 @@ const MAX_ANSWER_BYTES: usize = 1 << 30;
 /// One line: the node cannot be reached, is none, or refuses.
 pub(super) async fn ask(
     address: &str,
+    token: &ShownToken,
     request: GetMatrixRequest,
 ) -> anyhow::Result<GetMatrixResponse> {
-    match connect(address).await?.get_matrix(request).await {
+    match connect(address, token).await?.get_matrix(request).await {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) => Err(refusal(address, &status)),
     }
 }
 
+/// A client of a node that shows it a token, where one is given.
+pub(crate) type HistoryClient = HistoryServiceClient<InterceptedService<Channel, Bearer>>;
+
 /// A connection to the node at `address` (`host:port`).
 ///
 /// # Errors
-/// One line: the address is none, or nobody is there.
-pub(crate) async fn connect(address: &str) -> anyhow::Result<HistoryServiceClient<Channel>> {
+/// One line: the address is none, nobody is there, or the token cannot be read.
+pub(crate) async fn connect(address: &str, token: &ShownToken) -> anyhow::Result<HistoryClient> {
+    let bearer = token.bearer()?;
     let address = bare(address);
     let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
         bail!("--endpoint {} is not host:port, such as 127.0.0.1:50051", inert(address));
@@ -48,7 +56,8 @@ pub(crate) async fn connect(address: &str) -> anyhow::Result<HistoryServiceClien
         .connect()
         .await
         .map_err(|error| unreachable(address, &error))?;
-    Ok(HistoryServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+    let client = HistoryServiceClient::with_interceptor(channel, bearer);
+    Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
 }
 
 fn bare(address: &str) -> &str {

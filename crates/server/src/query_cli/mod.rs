@@ -97,7 +97,7 @@ async fn answer(
 ) -> anyhow::Result<GetMatrixResponse> {
     let rows = if args.output == Output::Heatmap { view.rows() } else { ALL_ROWS };
     let request = args.request(clock.unix_ms(), rows)?;
-    ask::ask(&args.endpoint, request).await
+    ask::ask(&args.endpoint, &args.token, request).await
 }
 
 fn print(

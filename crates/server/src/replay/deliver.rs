@@ -14,6 +14,7 @@
 //! Must not: read a clock; patience is the sum of the waits without an acknowledgement.
 //! Proved by: `replay_test.rs`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -28,6 +29,7 @@ use tonic::transport::Endpoint;
 
 use super::error::ReplayError;
 use super::plan::Plan;
+use crate::shown_token::ShownToken;
 
 /// Unacknowledged bytes above which a column waits.
 const BACKLOG_BYTES: usize = 16 << 20;
@@ -52,25 +54,31 @@ impl Delivery {
     /// # Errors
     /// The node cannot be reached, or refuses times as old as the trace, or the routes.
     pub(super) async fn start(
-        address: &str,
+        node: (&str, &ShownToken),
         plan: &Plan,
         patience: Duration,
     ) -> Result<Delivery, ReplayError> {
-        if reach(address, &plan.source, patience).await? == 1 {
+        if reach(node, &plan.source, patience).await? == 1 {
             let source = SourceId { boot: ambient::new_boot_id(), ..plan.source.clone() };
-            let mut probe = Delivery::open(address, source, patience);
+            let mut probe = Delivery::open(node, source, patience);
             probe.sender.send(&Entry::Column(empty_column(plan)))?;
             probe.drain(|_| ()).await?;
         }
-        let mut delivery = Delivery::open(address, plan.source.clone(), patience);
+        let mut delivery = Delivery::open(node, plan.source.clone(), patience);
         delivery.sender.send(&Entry::Transition(plan.creation()))?;
         delivery.drain(|_| ()).await?;
         Ok(delivery)
     }
 
-    fn open(address: &str, source: SourceId, patience: Duration) -> Delivery {
+    fn open(
+        (address, token): (&str, &ShownToken),
+        source: SourceId,
+        patience: Duration,
+    ) -> Delivery {
+        let mut config = ClientConfig::new(address, source);
+        config.token_file = token.path().map(Path::to_owned);
         Delivery {
-            sender: IngestSender::start(ClientConfig::new(address, source)),
+            sender: IngestSender::start(config),
             address: address.to_owned(),
             patience,
             idle: Duration::ZERO,
@@ -162,11 +170,15 @@ impl Delivery {
 }
 
 /// The sequence that the node expects next from `source`.
-async fn reach(address: &str, source: &SourceId, patience: Duration) -> Result<u64, ReplayError> {
+async fn reach(
+    node: (&str, &ShownToken),
+    source: &SourceId,
+    patience: Duration,
+) -> Result<u64, ReplayError> {
     let mut last_error = "no answer".to_owned();
     let attempts = async {
         loop {
-            match greet(address, source).await {
+            match greet(node, source).await {
                 Ok(next_sequence) => return next_sequence,
                 Err(status) => last_error = status.message().to_owned(),
             }
@@ -175,17 +187,19 @@ async fn reach(address: &str, source: &SourceId, patience: Duration) -> Result<u
     };
     let reached = tokio::time::timeout(patience, attempts).await;
     reached.map_err(|_| ReplayError::Unreachable {
-        address: address.to_owned(),
+        address: node.0.to_owned(),
         seconds: patience.as_secs(),
         reason: last_error,
     })
 }
 
-async fn greet(address: &str, source: &SourceId) -> Result<u64, Status> {
+async fn greet((address, token): (&str, &ShownToken), source: &SourceId) -> Result<u64, Status> {
     let unreachable = |error: tonic::transport::Error| Status::unavailable(format!("{error:?}"));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
     let endpoint = endpoint.connect_timeout(Duration::from_secs(2));
-    let mut client = IngestServiceClient::new(endpoint.connect().await.map_err(unreachable)?);
+    let bearer = token.bearer().map_err(|error| Status::unauthenticated(error.to_string()))?;
+    let channel = endpoint.connect().await.map_err(unreachable)?;
+    let mut client = IngestServiceClient::with_interceptor(channel, bearer);
     let hello = wire::Hello {
         node_id: source.node.clone(),
         boot_id: source.boot.as_bytes().to_vec().into(),

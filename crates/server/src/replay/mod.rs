@@ -37,6 +37,7 @@ use std::path::PathBuf;
 use keyviz_api::ambient::SystemClock;
 use keyviz_lineage::Step;
 
+use crate::shown_token::ShownToken;
 use input::InputOptions;
 use report::Report;
 use run::{Bars, Limits};
@@ -50,6 +51,8 @@ pub(crate) struct ReplayArgs {
     /// gRPC address of the keyviz node
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     pub(crate) to: String,
+    #[command(flatten)]
+    pub(crate) token: ShownToken,
     /// Length of a window: 1s to 10min, a divisor of an hour
     #[arg(long, default_value = "60s", value_parser = parse_step)]
     pub(crate) step: Step,

@@ -110,7 +110,7 @@ pub(super) async fn replay(
     };
     let ledger = send(args, &plan, second_pass, limits, bars, report).await?;
     let bar = bars.steps("comparing");
-    let outcome = verify(&args.to, &plan, &ledger, limits.patience, &bar).await;
+    let outcome = verify((&args.to, &args.token), &plan, &ledger, limits.patience, &bar).await;
     bar.finish_and_clear();
     let verified = outcome?;
     let (different, cells) = (verified.different, verified.cells);
@@ -148,7 +148,7 @@ async fn send(
     report: &mut Report,
 ) -> Result<Ledger, ReplayError> {
     let bar = second_pass.bar.clone();
-    let mut delivery = Delivery::start(&args.to, plan, limits.patience).await?;
+    let mut delivery = Delivery::start((&args.to, &args.token), plan, limits.patience).await?;
     let (ready, columns) = mpsc::channel(READY_COLUMNS);
     let reader = tokio::task::spawn_blocking(move || second_pass.run(&ready));
     let delivered = delivery.columns(columns).await;

@@ -18,12 +18,14 @@ use indicatif::ProgressBar;
 use keyviz_api::wire::history as wire;
 use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
 use keyviz_lineage::{KeyRange, Series};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use super::error::ReplayError;
 use super::ledger::Ledger;
 use super::plan::Plan;
+use crate::query_cli::ask::HistoryClient;
+use crate::shown_token::ShownToken;
 
 #[cfg(test)]
 #[path = "verify_test.rs"]
@@ -109,14 +111,14 @@ struct Grid {
 /// [`ReplayError::Compare`] when the node cannot be asked or answers nonsense. Differences are no
 /// error here.
 pub(super) async fn verify(
-    address: &str,
+    (address, token): (&str, &ShownToken),
     plan: &Plan,
     ledger: &Ledger,
     patience: Duration,
     bar: &ProgressBar,
 ) -> Result<Verified, ReplayError> {
     let failed = |reason: String| ReplayError::Compare { address: address.to_owned(), reason };
-    let mut asker = Asker::new(address, patience).map_err(failed)?;
+    let mut asker = Asker::new(address, token, patience).map_err(failed)?;
     let mut verified = Verified::default();
     bar.set_length((plan.windows * plan.routes.len() * Series::ALL.len()) as u64);
     for first in (0..plan.windows).step_by(COLUMNS_PER_QUESTION) {
@@ -307,17 +309,18 @@ fn add_row(cells: &mut [Stored], row: &wire::MatrixRow) {
 
 /// Puts questions to the node, again while it cannot be reached.
 struct Asker {
-    client: HistoryServiceClient<Channel>,
+    client: HistoryClient,
     patience: Duration,
 }
 
 impl Asker {
-    fn new(address: &str, patience: Duration) -> Result<Asker, String> {
+    fn new(address: &str, token: &ShownToken, patience: Duration) -> Result<Asker, String> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| error.to_string())?
             .connect_timeout(Duration::from_secs(2))
             .timeout(patience.max(Duration::from_secs(1)));
-        let client = HistoryServiceClient::new(endpoint.connect_lazy())
+        let bearer = token.bearer().map_err(|error| error.to_string())?;
+        let client = HistoryServiceClient::with_interceptor(endpoint.connect_lazy(), bearer)
             .max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Asker { client, patience })
     }

@@ -26,6 +26,7 @@ use super::restore::restore_checked;
 use super::{Output, check_apart, mib, print, print_json};
 use crate::node::rfc3339;
 use crate::query_cli::key_text::inert;
+use crate::shown_token::ShownToken;
 
 const PATH: &str = "/admin/api/v1/keyviz/backup";
 
@@ -40,6 +41,8 @@ pub(crate) struct BackupArgs {
     /// Of a running node, by its HTTP address; it writes to the folder that its --backup-dir names
     #[arg(long, value_name = "http://HOST:PORT", conflicts_with = "to")]
     endpoint: Option<String>,
+    #[command(flatten)]
+    token: ShownToken,
     /// The folder of the backups
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -67,7 +70,7 @@ pub(crate) struct BackupArgs {
 /// A folder that is not there, in use or not a backup folder; a node that refuses.
 pub(crate) async fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     if let Some(endpoint) = &args.endpoint {
-        let taken = ask(endpoint).await?;
+        let taken = ask(endpoint, &args.token).await?;
         match args.output {
             Output::Json => print_json(&taken)?,
             Output::Table => {
@@ -163,7 +166,7 @@ fn listed_json(listed: &Listed) -> Value {
 }
 
 /// Has the node take one, and waits for it: as long as copying takes.
-async fn ask(endpoint: &str) -> anyhow::Result<Value> {
+async fn ask(endpoint: &str, token: &ShownToken) -> anyhow::Result<Value> {
     let address = endpoint.trim_end_matches('/');
     let address = address.strip_prefix("http://").unwrap_or(address);
     let unreachable = || {
@@ -172,10 +175,11 @@ async fn ask(endpoint: &str) -> anyhow::Result<Value> {
             inert(address)
         )
     };
+    let token = token.header_line()?;
     let mut stream = TcpStream::connect(address).await.with_context(unreachable)?;
     let request = format!(
         "POST {PATH} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-         Content-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+         Content-Length: 2\r\nConnection: close\r\n{token}\r\n{{}}"
     );
     stream.write_all(request.as_bytes()).await.with_context(unreachable)?;
     let mut answer = Vec::new();

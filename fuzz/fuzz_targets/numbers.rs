@@ -1,0 +1,6 @@
+//! Hands libFuzzer's bytes to [`keyviz_fuzz::checks::numbers`].
+#![no_main]
+
+use keyviz_fuzz::{checks, within_memory};
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| within_memory(checks::numbers, input, 0));
