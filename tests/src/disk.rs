@@ -72,14 +72,6 @@ impl SmallDisk {
         }
     }
 
-    /// Takes every byte but so many.
-    pub fn fill_but(&self, bytes: u64) {
-        self.fill();
-        let filler = File::options().write(true).open(self.filler()).unwrap();
-        let held = filler.metadata().unwrap().len();
-        filler.set_len(held.checked_sub(bytes).unwrap()).unwrap();
-    }
-
     /// Gives all of it back.
     pub fn free(&self) {
         std::fs::remove_file(self.filler()).unwrap();

@@ -116,6 +116,22 @@ impl Healthy {
         fate
     }
 
+    /// Starts `spec` once more, after it has served: RocksDB may want to merge a damaged file by then, and
+    /// takes no writes from there on. So it serves as before, or it ends with a line that names the file.
+    pub fn judge_again(&self, spec: &NodeSpec, what: &str) {
+        match spec.try_start() {
+            Ok(node) => drop(self.judge_answers(&node, spec, what)),
+            Err(mut process) => {
+                assert_eq!(process.wait().code(), Some(1), "{what}");
+                let text = spec.log_text();
+                let line = text.lines().rfind(|line| line.starts_with("keyviz: "));
+                let line = line.unwrap_or_else(|| panic!("{what}: {text}"));
+                assert!(line.contains(".sst") && line.contains("backup"), "{what}: {line}");
+            }
+        }
+        spec.assert_no_panic();
+    }
+
     fn judge_answers(&self, node: &Node, spec: &NodeSpec, what: &str) -> Fate {
         let mut lost = 0;
         for (series, right) in SERIES.iter().zip(&self.answers) {

@@ -24,8 +24,8 @@ use crate::StoreError;
 pub(crate) fn reached(name: &str, how: &str) -> Result<(), StoreError> {
     let point = format!("{name}{how}");
     fail::fail_point!(&point, |_| {
-        let source = rocksdb::Error::new(format!("IO error: failpoint {point}"));
-        Err(StoreError::Write { source })
+        let source = std::io::Error::other(format!("failpoint {point}"));
+        Err(StoreError::Folder { path: "db".into(), source })
     });
     Ok(())
 }
