@@ -86,8 +86,11 @@ fn bits_all_over_the_files_end_no_process_and_have_nothing_counted_twice() {
             let answer = Poster::post(&node.http, &again.column(ROWS)).unwrap().ok();
             assert_eq!(answer["outcome"], "duplicate", "{what}: {sequence}: {answer}");
         }
-        // What is new is taken, in an hour that was written before.
-        healthy.poster.clone().post_next(&node.http, ROWS);
+        // What is new is taken, in an hour that was written before; unless RocksDB has met the damage while
+        // merging, and a route whose record was lost needs another.
+        let answer = Poster::post(&node.http, &healthy.poster.column(ROWS)).unwrap();
+        let is_refused = answer.status == 503 && answer.text().contains(".sst");
+        assert!(answer.status == 200 || is_refused, "{what}: {}", answer.brief());
         match rng.below(2) {
             0 => node.process.kill(),
             _ => assert!(node.process.stop(Signal::SIGTERM).success(), "{what}"),
