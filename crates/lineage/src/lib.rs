@@ -26,7 +26,7 @@ pub use column::{
     Series, SourceId,
 };
 pub use entry::Entry;
-pub use graph::{GraphError, Life, LineageGraph, Links, Slot, SlotSet};
+pub use graph::{GraphError, Life, LineageGraph, Links, Resolved, Slot, SlotSet};
 pub use hlc::{Hlc, HlcClock, HlcError};
 pub use id::{LineageId, ProposalId};
 pub use key_range::{KeyRange, KeyRangeError};
