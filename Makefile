@@ -22,7 +22,7 @@ FAULTS ?=
 ROUND ?=
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help setup build run demo demo-lineage test torture loom bench fuzz lint clean
+.PHONY: help setup build run demo demo-lineage test torture loom asan bench fuzz lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -55,6 +55,11 @@ torture: setup ## Put faults to real nodes for MINUTES (10), drawn from SEED; pr
 
 loom: ## Check the sampler's lock-free parts under every order of their steps
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(CACHE)/loom" cargo test --locked --release -p keyviz-sampler --test loom
+
+asan: ## Run the sampler's tests with AddressSanitizer (OBSERVES=10000000 in the stress test)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR="$(CACHE)/asan" \
+		KEYVIZ_SAMPLER_OBSERVES="$(or $(OBSERVES),10000000)" cargo test --locked --release -p keyviz-sampler \
+		--target "$$(rustc -vV | sed -n 's/^host: //p')" --lib --test stress
 
 bench: build ## Run the benches: JSON lines with ratios against a baseline in the same run
 	"$(CARGO_TARGET_DIR)/release/keyviz-bench"

@@ -30,8 +30,9 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 19] = [
+const BENCHES: [(&str, Run, bool); 20] = [
     ("observe", observe::run, true),
+    ("observe-cost", observe::run_cost, true),
     ("codec", codec::run, true),
     ("codec-entropy", codec_entropy::run, true),
     ("store", store::run, true),

@@ -302,6 +302,8 @@ pub struct HostSpec {
     pub folder: PathBuf,
     /// Where the columns go.
     pub keyviz: String,
+    /// Its name there.
+    pub node_id: String,
     /// Further flags.
     pub flags: Vec<String>,
 }
@@ -309,7 +311,12 @@ pub struct HostSpec {
 impl HostSpec {
     /// A host in `<folder>` that sends to the node's gRPC port `keyviz`.
     pub fn new(folder: &Path, keyviz: &str) -> Self {
-        Self { folder: folder.to_owned(), keyviz: keyviz.to_owned(), flags: Vec::new() }
+        Self {
+            folder: folder.to_owned(),
+            keyviz: keyviz.to_owned(),
+            node_id: "host-a".to_owned(),
+            flags: Vec::new(),
+        }
     }
 
     /// The file that it writes its ledger to.
@@ -320,7 +327,7 @@ impl HostSpec {
     /// Starts it and waits until it listens.
     pub fn start(&self) -> Host {
         let mut command = command("keyviz-host");
-        command.args(["--listen", "127.0.0.1:0", "--step", "1s", "--node-id", "host-a"]);
+        command.args(["--listen", "127.0.0.1:0", "--step", "1s", "--node-id", &self.node_id]);
         command.args(["--keyviz", &self.keyviz]).args(&self.flags);
         command.arg("--data-dir").arg(self.folder.join("host"));
         command.arg("--ledger").arg(self.ledger());

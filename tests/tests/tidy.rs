@@ -9,16 +9,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who may depend on whom (`docs/ARCHITECTURE.md`, the arrows). Dependencies of tests are free.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     ("lineage", &[]),
     ("wal", &[]),
+    ("observers", &[]),
     ("codec", &["lineage"]),
     ("sampler", &["lineage"]),
     ("store", &["codec", "lineage", "migrations"]),
     ("query", &["codec", "lineage", "store"]),
     ("replica", &["codec", "lineage", "store", "wal"]),
     ("api", &["lineage"]),
-    ("host", &["api", "lineage", "sampler"]),
+    ("host", &["api", "lineage", "observers", "sampler"]),
     ("server", &["api", "codec", "lineage", "query", "replica", "sampler", "store", "wal"]),
 ];
 

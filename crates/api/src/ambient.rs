@@ -30,6 +30,11 @@ impl Clock for SystemClock {
     fn monotonic_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
+
+    fn monotonic_ns(&self) -> u64 {
+        // 584 years.
+        self.started.elapsed().as_nanos() as u64
+    }
 }
 
 /// A fresh boot id: names one run of a source.
@@ -39,5 +44,10 @@ pub fn new_boot_id() -> Uuid {
 
 /// A fresh proposal id: drawn once per command, before it is enqueued.
 pub fn new_proposal_id() -> ProposalId {
+    rand::random()
+}
+
+/// Where a choice by chance begins.
+pub fn new_seed() -> u64 {
     rand::random()
 }

@@ -21,6 +21,10 @@ pub mod wire {
     pub mod history {
         tonic::include_proto!("keyviz.history.v1");
     }
+    /// `Admin`, which has no package.
+    pub mod admin {
+        tonic::include_proto!("_");
+    }
     /// Every file's descriptor, for reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }

@@ -6,16 +6,18 @@
 //! Proof: `tests/redis_clients.rs`.
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keyviz_api::ambient;
 use keyviz_api::client::{ClientConfig, IngestSender};
 use keyviz_lineage::{Clock, SourceId};
-use keyviz_sampler::{Sampler, Settings};
+use keyviz_sampler::{HotKeySettings, Sampler, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{Flags, machine_name};
 use crate::data_dir::DataDir;
@@ -23,6 +25,8 @@ use crate::dispatch::Dispatcher;
 use crate::error::HostError;
 use crate::info::Facts;
 use crate::kv::{Kv, MAX_OPEN_FILES, open_database};
+use crate::metrics;
+use crate::observed::Observed;
 use crate::outbox::Outbox;
 use crate::ranges::Ranges;
 use crate::recorder::Recorder;
@@ -31,6 +35,8 @@ use crate::server;
 
 /// How long the last columns may take to reach keyviz.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often keyviz is told what the commands are doing.
+const LIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// Open files besides clients and tables.
 const OTHER_FILES: usize = 64;
 
@@ -41,8 +47,11 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
     let (step, initial) = (flags.column_step()?, flags.initial()?);
     let data_dir = DataDir::open(&flags.data_dir)?;
     let ledger = flags.ledger.as_deref().map(Outbox::open_ledger).transpose()?;
-    let listener = listen(&flags.listen).await?;
-    let local = listener.local_addr().map_err(|source| listen_error(&flags.listen, source))?;
+    let (listener, local) = listen("--listen", &flags.listen).await?;
+    let metrics = match &flags.metrics {
+        Some(address) => Some(listen("--metrics", address).await?),
+        None => None,
+    };
     let mut stop_signals = StopSignals::new()?;
 
     let db = open_database(&data_dir.database(), Arc::clone(&clock))?;
@@ -57,6 +66,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
         term: boot.term,
         step_ms: step.ms(),
         keyviz: flags.keyviz.clone().unwrap_or_default(),
+        metrics: metrics.as_ref().map(|(_, local)| local.to_string()).unwrap_or_default(),
         started_ms: clock.unix_ms(),
     };
     let start_sender = |address| {
@@ -64,7 +74,9 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
         IngestSender::start(ClientConfig { token_file, ..ClientConfig::new(address, source) })
     };
     let outbox = Arc::new(Outbox::new(ledger, flags.keyviz.clone().map(start_sender)));
-    let settings = Settings { tracked_routes: flags.tracked_routes, ..Settings::default() };
+    let hot_keys = flags.hot_keys.then(|| HotKeySettings::with_seed(ambient::new_seed()));
+    let tracked_routes = flags.tracked_routes;
+    let settings = Settings { tracked_routes, hot_keys, ..Settings::default() };
     let sampler = Arc::new(Sampler::with_settings(step, clock.unix_ms(), settings));
     let ranges = Ranges::open(
         records,
@@ -75,12 +87,15 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
         &boot,
     )?;
     let kv = Kv::new(db, Arc::clone(&clock));
-    let host = Arc::new(Dispatcher::new(kv, ranges, Arc::clone(&outbox), facts));
+    let observed = Observed::new(Arc::clone(&clock));
+    let observed = observed.map_err(|source| HostError::Metrics { source })?;
+    let host = Arc::new(Dispatcher::new(kv, ranges, Arc::clone(&outbox), facts, observed));
     let recorder = Recorder::new(sampler, Arc::clone(&outbox), clock);
     warn_of_few_files(flags.max_clients);
     announce(&local);
     tracing::info!(%local, node = boot.node_id, term = boot.term, keyviz = flags.keyviz, "serving");
-    work(listener, host, recorder, &mut stop_signals).await;
+    let metrics = metrics.map(|(listener, _)| listener);
+    work(listener, metrics, host, recorder, &mut stop_signals).await;
     if !outbox.leave(LEAVE_TIMEOUT).await {
         tracing::warn!(
             "keyviz did not acknowledge everything in time; what is missing is in the ledger only"
@@ -94,12 +109,16 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
 /// Serves and records until a signal; the recorder outlives the connections.
 async fn work(
     listener: TcpListener,
+    metrics: Option<TcpListener>,
     host: Arc<Dispatcher>,
     mut recorder: Recorder,
     stop_signals: &mut StopSignals,
 ) {
     let (stop_serving, serving) = watch::channel(false);
     let (stop_recording, recording) = watch::channel(false);
+    let telling = tokio::spawn(tell_live(Arc::clone(&host)));
+    let measuring = metrics
+        .map(|listener| tokio::spawn(metrics::serve(listener, Arc::clone(&host), serving.clone())));
     let server = tokio::spawn(server::serve(listener, host, serving));
     let recorder = tokio::spawn(async move {
         recorder.run(recording).await;
@@ -111,23 +130,36 @@ async fn work(
     if let Err(error) = server.await {
         tracing::error!(%error, "the server ended badly");
     }
+    telling.abort();
+    if let Some(measuring) = measuring
+        && let Err(error) = measuring.await
+    {
+        tracing::error!(%error, "the metrics ended badly");
+    }
     stop_recording.send_replace(true);
     if let Err(error) = recorder.await {
         tracing::error!(%error, "the recorder ended badly");
     }
 }
 
-async fn listen(address: &str) -> Result<TcpListener, HostError> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|source| listen_error(address, source))?;
-    if listener.local_addr().is_ok_and(|local| !local.ip().is_loopback()) {
-        tracing::warn!(address, "open to other machines; there is no password");
+/// Tells keyviz every so often what the commands are doing.
+async fn tell_live(host: Arc<Dispatcher>) {
+    let mut ticks = tokio::time::interval(LIVE_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        host.outbox.tell_live(|| host.observed.summaries());
     }
-    Ok(listener)
 }
 
-fn listen_error(address: &str, source: io::Error) -> HostError {
-    HostError::Listen { address: address.to_owned(), source }
+async fn listen(flag: &'static str, address: &str) -> Result<(TcpListener, SocketAddr), HostError> {
+    let failed = |source| HostError::Listen { flag, address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let local = listener.local_addr().map_err(failed)?;
+    if !local.ip().is_loopback() {
+        tracing::warn!(flag, address, "open to other machines; there is no password");
+    }
+    Ok((listener, local))
 }
 
 /// Clients beyond the limit of open files could not be accepted.
@@ -142,7 +174,7 @@ fn warn_of_few_files(max_clients: usize) {
 }
 
 /// The one line on stdout: whoever started this host learns the port from it.
-fn announce(local: &std::net::SocketAddr) {
+fn announce(local: &SocketAddr) {
     let mut out = io::stdout().lock();
     if let Err(error) = writeln!(out, "listening on {local}").and_then(|()| out.flush()) {
         tracing::warn!(%error, "the address could not be printed");

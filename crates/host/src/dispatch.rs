@@ -30,6 +30,7 @@ use crate::execute::{self, grow_answer};
 use crate::info::Facts;
 use crate::keys::is_reserved;
 use crate::kv::Kv;
+use crate::observed::Observed;
 use crate::outbox::Outbox;
 use crate::parse::{self, Words};
 use crate::ranges::Ranges;
@@ -76,13 +77,20 @@ pub(crate) struct Dispatcher {
     pub(crate) cursors: Cursors,
     pub(crate) stats: Stats,
     pub(crate) facts: Facts,
+    pub(crate) observed: Observed,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(kv: Kv, ranges: Ranges, outbox: Arc<Outbox>, facts: Facts) -> Self {
+    pub(crate) fn new(
+        kv: Kv,
+        ranges: Ranges,
+        outbox: Arc<Outbox>,
+        facts: Facts,
+        observed: Observed,
+    ) -> Self {
         let commands = COMMANDS.iter().map(|_| CommandStats::default()).collect();
         let (cursors, stats) = (Cursors::default(), Stats { commands, ..Stats::default() });
-        Self { kv, ranges, outbox, cursors, stats, facts }
+        Self { kv, ranges, outbox, cursors, stats, facts, observed }
     }
 
     /// Answers one command. `words` is never empty.

@@ -32,11 +32,13 @@ pub(crate) enum HostError {
     #[error("the value of key \"{}\" is damaged ({reason}); restore the data dir from a backup", key.escape_ascii())]
     Damaged { key: Vec<u8>, reason: String },
     #[error(
-        "cannot listen on {address}: {source}; stop what holds the address or choose another --listen"
+        "cannot listen on {address}: {source}; stop what holds the address or choose another {flag}"
     )]
-    Listen { address: String, source: io::Error },
+    Listen { flag: &'static str, address: String, source: io::Error },
     #[error("{flag}: {reason}")]
     Flag { flag: &'static str, reason: String },
+    #[error("the metrics contradict each other: {source}; this is a bug, please report it")]
+    Metrics { source: keyviz_observers::prometheus::Error },
     #[error("cannot start the {what}: {source}")]
     Runtime { what: &'static str, source: io::Error },
     #[error(transparent)]

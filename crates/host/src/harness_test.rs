@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::dispatch::{Dispatcher, Session};
 use crate::info::Facts;
 use crate::kv::{Kv, open_database};
+use crate::observed::Observed;
 use crate::outbox::Outbox;
 use crate::ranges::{Initial, Ranges};
 use crate::records::{Boot, Records};
@@ -67,7 +68,8 @@ impl TestHost {
         )
         .unwrap();
         let facts = Facts { max_clients: 10, started_ms: START_MS, ..Facts::default() };
-        let host = Dispatcher::new(Kv::new(db, shared), ranges, outbox, facts);
+        let observed = Observed::new(Arc::clone(&shared)).unwrap();
+        let host = Dispatcher::new(Kv::new(db, shared), ranges, outbox, facts, observed);
         let session = Session { id: 7, ..Session::default() };
         Self { folder, clock, sampler, boot, session, host: Some(Arc::new(host)) }
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `keyviz_address` | where columns are sent, empty = nowhere |
 //! | `keyviz_node_id`, `keyviz_boot_id`, `keyviz_term`, `keyviz_step_ms` | who this run is |
+//! | `keyviz_metrics` | where Prometheus finds metrics, empty = nowhere |
 //! | `keyviz_ranges`, `keyviz_catalogue_version` | the catalogue |
 //! | `keyviz_columns_flushed` | columns of this run, sent or not |
 //! | `keyviz_columns_sent`, `keyviz_transitions_sent` | queued for keyviz in this run |
@@ -38,6 +39,8 @@ pub(crate) struct Facts {
     pub(crate) step_ms: u64,
     /// Empty: columns are sent nowhere.
     pub(crate) keyviz: String,
+    /// Empty: nowhere.
+    pub(crate) metrics: String,
     pub(crate) started_ms: u64,
 }
 
@@ -108,7 +111,7 @@ fn keyviz(host: &Dispatcher, out: &mut String) -> fmt::Result {
     write!(out, "keyviz_address:{}\r\nkeyviz_node_id:{}\r\n", facts.keyviz, facts.node_id)?;
     write!(out, "keyviz_boot_id:{}\r\nkeyviz_term:{}\r\n", facts.boot_id, facts.term)?;
     write!(out, "keyviz_step_ms:{}\r\nkeyviz_ranges:{ranges}\r\n", facts.step_ms)?;
-    write!(out, "keyviz_catalogue_version:{version}\r\n")?;
+    write!(out, "keyviz_catalogue_version:{version}\r\nkeyviz_metrics:{}\r\n", facts.metrics)?;
     let is_sending = stats.sender.is_some();
     let (sender, backlog) = stats.sender.unwrap_or_default();
     let (columns, transitions) = (stats.columns.saturating_sub(sender.dropped), stats.transitions);

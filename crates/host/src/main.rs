@@ -4,6 +4,7 @@
 //! redis client -> server -> frame -> dispatch -> parse -> ranges (resolve, observe) -> execute -> kv
 //! SPLIT, MERGE, MOVE -> ranges -> catalogue (decide) -> records (store) -> outbox (tell)
 //! recorder -> sampler (flush) -> outbox -> ledger, then keyviz
+//! server -> observed (each request) -> live summary -> outbox -> keyviz; -> metrics -> Prometheus
 //! ```
 //! Responsible for: real traffic with real ranges, so that keyviz has something true to show.
 //! Must not: be more than that. One data type, no replication, no passwords.
@@ -27,6 +28,8 @@ mod info;
 mod inline;
 mod keys;
 mod kv;
+mod metrics;
+mod observed;
 mod outbox;
 mod parse;
 mod ranges;

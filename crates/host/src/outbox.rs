@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use keyviz_api::client::{ClientStats, IngestSender};
-use keyviz_lineage::{Change, Column, Entry, Row, Transition};
+use keyviz_lineage::{Change, Column, Entry, HotKeys, OperationSummary, Row, Transition};
 use serde::Serialize;
 
 use crate::error::HostError;
@@ -123,6 +123,13 @@ impl Outbox {
         }
     }
 
+    /// They go beside the order of columns and transitions, and into no ledger: no key is written down.
+    pub(crate) fn hot_keys(&self, hot_keys: &HotKeys) {
+        if let Some(sender) = &self.sender {
+            sender.publish_hot_keys(hot_keys);
+        }
+    }
+
     pub(crate) fn transition(&self, transition: &Transition) {
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         self.append(&mut ledger, &transition_line(transition));
@@ -140,6 +147,13 @@ impl Outbox {
         let Some(sender) = &self.sender else { return };
         if let Err(error) = sender.send(&Entry::Transition(transition.clone())) {
             tracing::error!(change = transition.change.name(), %error, "a transition was not queued");
+        }
+    }
+
+    /// Tells keyviz what the commands are doing now.
+    pub(crate) fn tell_live(&self, summaries: impl FnOnce() -> Vec<OperationSummary>) {
+        if let Some(sender) = &self.sender {
+            sender.tell_live(summaries());
         }
     }
 

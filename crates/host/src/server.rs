@@ -135,21 +135,35 @@ impl Connection {
 
     /// Answers every whole request that has arrived (N1).
     async fn answer_all(&mut self) -> io::Result<()> {
-        while !self.session.is_closing {
-            let reply = match self.frames.next(&mut self.incoming) {
-                Ok(None) => return Ok(()),
-                Ok(Some(words)) => self.host.call(&mut self.session, words),
-                Err(error) => {
-                    self.session.is_closing = true;
-                    Reply::Error(error.to_string())
-                }
-            };
-            reply.encode(self.session.protocol, &mut self.outgoing).map_err(io::Error::other)?;
+        while !self.session.is_closing && self.answer()? {
             if self.outgoing.len() >= WRITE_AT_BYTES {
                 self.flush().await?;
             }
         }
         Ok(())
+    }
+
+    /// Answers the next request. Returns whether a whole one had arrived.
+    fn answer(&mut self) -> io::Result<bool> {
+        let (unread, unwritten) = (self.incoming.len(), self.outgoing.len());
+        let (reply, request) = match self.frames.next(&mut self.incoming) {
+            Ok(None) => return Ok(false),
+            Ok(Some(words)) => {
+                let request = self.host.observed.request(&words[0]);
+                (self.host.call(&mut self.session, words), Some(request))
+            }
+            Err(error) => {
+                self.session.is_closing = true;
+                (Reply::Error(error.to_string()), None)
+            }
+        };
+        let is_error = matches!(reply, Reply::Error(_));
+        reply.encode(self.session.protocol, &mut self.outgoing).map_err(io::Error::other)?;
+        if let Some(request) = request {
+            let bytes_in = unread - self.incoming.len();
+            request.answered(is_error, bytes_in, self.outgoing.len() - unwritten);
+        }
+        Ok(true)
     }
 
     async fn flush(&mut self) -> io::Result<()> {

@@ -157,7 +157,8 @@ impl IngestService for Node {
                         let outcome = wire::ack::Outcome::Stored.into();
                         Message::Ack(wire::Ack { sequence, outcome, ..Default::default() })
                     }
-                    None => return,
+                    // It did not say that it takes any; an older node ends the stream at one.
+                    None | Some(wire::ingest_request::Message::LiveSummary(_)) => return,
                 };
                 let answer = wire::IngestResponse { message: Some(answer) };
                 if answers.send(Ok(answer)).await.is_err() {

@@ -11,6 +11,10 @@ pub trait Clock: Send + Sync + 'static {
     fn unix_ms(&self) -> u64;
     /// Milliseconds since some fixed point of this process. Never goes back.
     fn monotonic_ms(&self) -> u64;
+    /// The same in nanoseconds, for latencies; a clock that knows no better says milliseconds.
+    fn monotonic_ns(&self) -> u64 {
+        self.monotonic_ms().saturating_mul(1_000_000)
+    }
 }
 
 /// A clock for tests: wall and monotonic time move only through [`ManualClock::advance`] and

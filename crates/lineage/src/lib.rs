@@ -12,12 +12,14 @@ pub mod column;
 pub mod entry;
 pub mod graph;
 pub mod hlc;
+pub mod hot_keys;
 pub mod id;
 pub mod key_range;
 mod plan;
 pub mod record;
 mod repeat;
 pub mod step;
+pub mod summary;
 pub mod transition;
 
 pub use clock::Clock;
@@ -28,10 +30,12 @@ pub use column::{
 pub use entry::Entry;
 pub use graph::{GraphError, Life, LineageGraph, Links, Resolved, Slot, SlotSet};
 pub use hlc::{Hlc, HlcClock, HlcError};
+pub use hot_keys::{HotKey, HotKeys, HotKeysError, HottestKeys, RouteHotKeys};
 pub use id::{LineageId, ProposalId};
 pub use key_range::{KeyRange, KeyRangeError};
 pub use record::{Cause, LineageRecord, ParentRef};
 pub use step::{Step, StepError, Window};
+pub use summary::OperationSummary;
 pub use transition::{Change, RouteSpec, Transition};
 
 /// A route (range) as its host numbers it. Non-zero; a hint, never an identity.

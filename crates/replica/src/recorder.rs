@@ -237,7 +237,8 @@ impl Recorder {
         self.queue(source, None, Ok(entry))
     }
 
-    fn queue(
+    /// Both: under `sequence`, or whatever comes next.
+    pub fn queue(
         &self,
         source: SourceId,
         sequence: Option<u64>,

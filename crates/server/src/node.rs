@@ -6,21 +6,29 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use keyviz_lineage::{Clock, KeyRange, Step};
+use keyviz_api::wire::history as wire;
+use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
 use keyviz_query::biography::{Depth, Subject};
 use keyviz_query::{Matrix, MatrixRequest, QueryError};
-use keyviz_replica::{BackupError, Event, GcStatus, PinError, PinSummary, Progress, Recorder};
+use keyviz_replica::{
+    BackupError, Event, GcStatus, GroupState, PinError, PinSummary, Progress, Recorder, Verdict,
+};
 use keyviz_store::StoreError;
 use keyviz_store::backup::Manifest;
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
+use crate::adapters::Adapters;
 use crate::auth::Auth;
 use crate::biography::Biography;
+use crate::cluster::{Cluster, Passing};
+use crate::hot_keys::{Board, NoHotKeys, Question};
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
 const PARALLEL_QUERIES: usize = 2;
+/// Hot keys of windows that end later than this are not believed: they would make all others look old.
+const MAX_FUTURE_MS: u64 = 5 * 60_000;
 /// Questions that may wait.
 const WAITING_QUERIES: usize = 256;
 
@@ -48,6 +56,8 @@ pub(crate) enum NodeError {
     Pin(#[from] PinError),
     #[error("{message}")]
     Unknown { message: String },
+    #[error(transparent)]
+    HotKeys(#[from] NoHotKeys),
     #[error("the answer could not be computed: {reason}; this is a bug, please report it")]
     Panicked { reason: String },
 }
@@ -57,7 +67,10 @@ pub(crate) struct Node {
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
+    pub(crate) adapters: Arc<Adapters>,
+    pub(crate) cluster: Cluster,
     backup_dir: Option<PathBuf>,
+    pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -76,7 +89,10 @@ impl Node {
             progress: Progress::default(),
             clock,
             default_step,
+            adapters: Arc::default(),
+            cluster: Cluster::default(),
             backup_dir,
+            hot_keys: Arc::default(),
             auth,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
@@ -123,6 +139,34 @@ impl Node {
         let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 
+    /// Hands an entry to the recorder, as [`Recorder::submit`] and (without a sequence)
+    /// [`Recorder::submit_next`] do, and lets those who watch know once it is stored.
+    pub(crate) fn submit<'a>(
+        &'a self,
+        recorder: &Recorder,
+        source: SourceId,
+        sequence: Option<u64>,
+        entry: Result<Entry, String>,
+    ) -> impl Future<Output = (u64, Verdict)> + Send + use<'a> {
+        let passing: Option<Passing> =
+            entry.as_ref().ok().map(|entry| self.cluster.passing(&source.node, entry));
+        let answer = recorder.queue(source, sequence, entry);
+        async move {
+            let (sequence, verdict) = answer.await;
+            if let (Verdict::Stored { .. }, Some(passing)) = (&verdict, passing) {
+                self.cluster.stored(passing, self.clock.unix_ms());
+            }
+            (sequence, verdict)
+        }
+    }
+
+    /// The groups, and the graph that goes with them.
+    pub(crate) async fn group_states(
+        &self,
+    ) -> Result<(Arc<LineageGraph>, Vec<GroupState>), NodeError> {
+        self.ask(|recorder| Ok((recorder.graph(), recorder.group_states()?))).await
+    }
+
     /// Time x key range.
     pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Matrix, NodeError> {
         self.ask(move |recorder| {
@@ -143,6 +187,42 @@ impl Node {
             Biography::of(&recorder.graph(), &subject, (from_ms, to_ms), depth)
         })
         .await
+    }
+
+    /// Takes what a source tells of one window's hot keys.
+    pub(crate) fn put_hot_keys(&self, source: &SourceId, hot_keys: HotKeys) {
+        let (end_ms, now_ms) = (hot_keys.window.end_ms(), self.clock.unix_ms());
+        if end_ms > now_ms.saturating_add(MAX_FUTURE_MS) {
+            tracing::warn!(
+                node = source.node,
+                end_ms,
+                now_ms,
+                "hot keys of the future are left out"
+            );
+            return;
+        }
+        self.hot_keys.put(source, hot_keys);
+    }
+
+    /// The most frequent keys of the last windows; of the range that had this lineage id, if one is given.
+    pub(crate) async fn hot_keys(
+        &self,
+        mut question: Question,
+        lineage: Option<LineageId>,
+    ) -> Result<wire::GetHotKeysResponse, NodeError> {
+        if let Some(id) = lineage {
+            let graph = self.recorder()?.graph();
+            let record = graph.get(id).ok_or_else(|| NodeError::Unknown {
+                message: format!("no lineage has the id {id}"),
+            })?;
+            // Its route number is a hint only; in one group no two live ranges have the same keys.
+            if question.routes.group.replace(record.group).is_some_and(|g| g != record.group) {
+                return Err(NoHotKeys::NoSuchRoute.into());
+            }
+            question.routes.bounds = Some(record.range.clone());
+        }
+        let board = Arc::clone(&self.hot_keys);
+        self.in_turn(move || Ok(board.answer(&question)?)).await
     }
 
     /// What happened to the ranges in `[from_ms, to_ms)`.
@@ -188,13 +268,21 @@ impl Node {
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let recorder = Arc::clone(self.recorder()?);
+        self.in_turn(move || question(&recorder)).await
+    }
+
+    /// Answers on a thread of its own, once it is this question's turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
         // The permits go with the work: an asker who leaves does not make room for another question.
         let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| NodeError::Busy)?;
         let running =
             Arc::clone(&self.queries).acquire_owned().await.map_err(|_| NodeError::Stopping)?;
         let answered = tokio::task::spawn_blocking(move || {
             let _until_answered = (waiting, running);
-            question(&recorder)
+            answer()
         })
         .await;
         answered.unwrap_or_else(|error| Err(NodeError::Panicked { reason: error.to_string() }))

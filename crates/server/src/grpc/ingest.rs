@@ -1,22 +1,26 @@
 //! The ingest stream: greeting, then entries in order, each acknowledged once the node holds it.
 //!
 //! Entries of a stream are pipelined into the recorder, so that many share one fsync; their
-//! acknowledgements go out in order.
+//! acknowledgements go out in order. Live summaries come between them; they are neither recorded nor
+//! acknowledged, and one that cannot be taken does not end the stream.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::stream::{FuturesOrdered, Stream, StreamExt};
-use keyviz_api::convert::{entry_from_wire, source_from_wire};
+use keyviz_api::convert::{entry_from_wire, hot_keys_from_wire, live_from_wire, source_from_wire};
 use keyviz_api::wire::ingest as wire;
+use keyviz_api::wire::ingest::ingest_request::Message;
 use keyviz_api::wire::ingest::ingest_service_server::IngestService;
 use keyviz_lineage::SourceId;
+use keyviz_lineage::summary::MAX_OPERATIONS;
 use keyviz_replica::Verdict;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::status;
+use crate::adapters::Listener;
 use crate::node::Node;
 
 /// Entries of one stream that are in work.
@@ -69,7 +73,7 @@ async fn converse(
 ) -> Result<(), Status> {
     let recorder = node.recorder().map_err(|error| status(&error))?;
     let hello = match requests.message().await?.and_then(|request| request.message) {
-        Some(wire::ingest_request::Message::Hello(hello)) => hello,
+        Some(Message::Hello(hello)) => hello,
         _ => {
             return Err(Status::invalid_argument(
                 "the first message of an ingest stream is `hello`",
@@ -82,9 +86,14 @@ async fn converse(
         .greet(source.clone())
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
-    let welcome =
-        wire::ingest_response::Message::Welcome(wire::Welcome { next_sequence, max_message_bytes });
-    answer(answers, welcome).await?;
+    let welcome = wire::Welcome {
+        next_sequence,
+        max_message_bytes,
+        max_live_operations: MAX_OPERATIONS as u32,
+        takes_hot_keys: true,
+    };
+    answer(answers, wire::ingest_response::Message::Welcome(welcome)).await?;
+    let listener = node.adapters.listen(&source.node);
 
     let mut in_work = FuturesOrdered::new();
     let mut open = true;
@@ -92,7 +101,20 @@ async fn converse(
         tokio::select! {
             request = requests.message(), if open && in_work.len() < PIPELINED => match request? {
                 None => open = false,
-                Some(request) => in_work.push_back(submit(recorder, &source, request)?),
+                Some(request) => match request.message {
+                    Some(Message::Entry(entry)) => {
+                        in_work.push_back(submit(node, &source, entry)?);
+                    }
+                    Some(Message::HotKeys(hot_keys)) => take_hot_keys(node, &source, hot_keys),
+                    Some(Message::LiveSummary(live)) => {
+                        hear(&listener, node.clock.monotonic_ms(), live);
+                    }
+                    Some(Message::Hello(_)) | None => {
+                        return Err(Status::invalid_argument(
+                            "after `hello`, an ingest stream carries entries, hot keys and live summaries only",
+                        ));
+                    }
+                },
             },
             Some((sequence, verdict)) = in_work.next() => {
                 let ack = ack(sequence, verdict)?;
@@ -103,23 +125,33 @@ async fn converse(
     Ok(())
 }
 
-fn submit(
-    recorder: &keyviz_replica::Recorder,
+/// They are not acknowledged: what cannot be taken is told here only, and does not end the stream.
+fn take_hot_keys(node: &Node, source: &SourceId, hot_keys: wire::HotKeys) {
+    match hot_keys_from_wire(hot_keys) {
+        Ok(hot_keys) => node.put_hot_keys(source, hot_keys),
+        Err(error) => tracing::warn!(node = source.node, %error, "hot keys were refused"),
+    }
+}
+
+fn hear(listener: &Listener, now_ms: u64, live: wire::LiveSummary) {
+    match live_from_wire(live) {
+        Ok(summaries) => listener.told(now_ms, summaries),
+        Err(error) => tracing::warn!(%error, "a live summary is left out"),
+    }
+}
+
+fn submit<'a>(
+    node: &'a Node,
     source: &SourceId,
-    request: wire::IngestRequest,
-) -> Result<impl Future<Output = (u64, Verdict)> + use<>, Status> {
-    let Some(wire::ingest_request::Message::Entry(entry)) = request.message else {
-        return Err(Status::invalid_argument(
-            "after `hello`, an ingest stream carries entries only",
-        ));
-    };
+    entry: wire::Entry,
+) -> Result<impl Future<Output = (u64, Verdict)> + use<'a>, Status> {
+    let recorder = node.recorder().map_err(|error| status(&error))?;
     let sequence = entry.sequence;
     let body = match entry.body {
         Some(body) => entry_from_wire(body).map_err(|error| error.to_string()),
         None => Err("the entry has no body: it was over this node's message limit (--max-message-bytes), or its kind is newer than this node".to_owned()),
     };
-    let verdict = recorder.submit(source.clone(), sequence, body);
-    Ok(async move { (sequence, verdict.await) })
+    Ok(node.submit(recorder, source.clone(), Some(sequence), body))
 }
 
 /// The acknowledgement of a verdict; an entry that cannot be taken now ends the stream.

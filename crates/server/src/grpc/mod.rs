@@ -1,5 +1,6 @@
-//! The gRPC port: ingest, history, health, reflection. Thin adapters over [`crate::node::Node`].
+//! The gRPC port: ingest, history, `Admin`, health, reflection. Thin adapters over [`crate::node::Node`].
 
+mod admin;
 mod history;
 mod ingest;
 
@@ -10,6 +11,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use keyviz_api::wire;
+use keyviz_api::wire::admin::admin_server::AdminServer;
 use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
 use tokio::net::TcpListener;
@@ -20,6 +22,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::HealthReporter;
 
 use crate::auth::{Access, Auth, Refusal};
+use crate::hot_keys::NoHotKeys;
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.
@@ -43,10 +46,14 @@ pub(crate) async fn serve(
     let history = HistoryServiceServer::new(history::History::new(Arc::clone(&node)))
         // Two keys of 64 KiB and what is around them.
         .max_decoding_message_size(256 << 10);
+    let address = listener.local_addr()?.to_string();
+    let admin = AdminServer::new(admin::Admin::new(Arc::clone(&node), address))
+        .max_decoding_message_size(64 << 10);
     let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(ingest)
         .add_service(history)
+        .add_service(admin)
         .into_axum_router()
         .layer(middleware::from_fn_with_state(Arc::clone(&node.auth), ask_for_token));
     Server::builder()
@@ -96,7 +103,12 @@ fn status(error: &NodeError) -> tonic::Status {
             tonic::Status::data_loss(message)
         }
         NodeError::Query(_) | NodeError::Pin(_) => tonic::Status::invalid_argument(message),
-        NodeError::Unknown { .. } => tonic::Status::not_found(message),
+        NodeError::Unknown { .. } | NodeError::HotKeys(NoHotKeys::NoSuchRoute) => {
+            tonic::Status::not_found(message)
+        }
+        NodeError::HotKeys(NoHotKeys::Off) => tonic::Status::failed_precondition(message),
+        NodeError::HotKeys(NoHotKeys::OtherWindows { .. }) => tonic::Status::out_of_range(message),
+        NodeError::HotKeys(NoHotKeys::Series { .. }) => tonic::Status::invalid_argument(message),
         NodeError::NoBackupDir | NodeError::Backup(_) => {
             tonic::Status::failed_precondition(message)
         }

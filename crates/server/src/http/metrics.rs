@@ -33,6 +33,20 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
             (counters(&counted), gauges(recorder, &counted))
         }
     };
+    let (bytes, sources) = node.hot_keys.size();
+    let hot_keys = [
+        (
+            "keyviz_hot_keys_bytes",
+            "Bytes of the hot keys of the last windows, in memory.",
+            bytes as u64,
+        ),
+        (
+            "keyviz_hot_keys_sources",
+            "Sources (node and boot) that hot keys are held of.",
+            sources as u64,
+        ),
+    ];
+    let gauges = gauges.into_iter().chain(hot_keys);
     for (name, help, value) in counters {
         let counter = IntCounter::new(name, help)?;
         counter.inc_by(value);

@@ -4,10 +4,12 @@
 //! paths are 404; what a browser gets carries a strict content security policy; a POST needs
 //! `application/json`, which no foreign page can send without asking first.
 
+mod adapters;
 mod backup;
 mod door;
 mod error;
 mod health;
+mod hot_keys;
 mod ingest;
 mod keep;
 mod lineage;
@@ -31,6 +33,9 @@ use tower_http::timeout::TimeoutLayer;
 
 use crate::node::Node;
 
+pub(crate) use hot_keys::to_json as hot_keys_to_json;
+
+const ADMIN: &str = "/admin/api/v1";
 const API: &str = "/admin/api/v1/keyviz";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; \
@@ -61,7 +66,9 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route(&format!("{API}/matrix"), get(matrix::matrix))
         .route(&format!("{API}/lineage"), get(lineage::lineage))
+        .route(&format!("{API}/hotkeys"), get(hot_keys::hot_keys))
         .route(&format!("{API}/events"), get(lineage::events))
+        .route(&format!("{ADMIN}/adapters/summary"), get(adapters::summary))
         .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))
         .route(&format!("{API}/pins"), get(keep::pins).post(keep::pin))
         .route(&format!("{API}/pins/{{id}}"), delete(keep::unpin))
