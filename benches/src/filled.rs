@@ -65,7 +65,7 @@ impl Size {
         (FIRST_HOUR + self.hours) * HOUR_MS
     }
 
-    fn group_of(place: u64) -> GroupId {
+    pub(crate) fn group_of(place: u64) -> GroupId {
         1 + place / RANGES_A_GROUP
     }
 

@@ -8,7 +8,10 @@
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{SysconfVar, sysconf};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -24,6 +27,24 @@ pub(crate) fn process_cpu() -> f64 {
 /// Processor time of this thread, in seconds.
 pub(crate) fn thread_cpu() -> f64 {
     seconds(ClockId::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Processor time of another process, in seconds: its user and system ticks.
+pub(crate) fn cpu_of(process: u32) -> Outcome<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // Its name, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(')').ok_or("a process without a name")?;
+    let mut ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let (user, system) = (ticks.next().ok_or("no ticks")??, ticks.next().ok_or("no ticks")??);
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.ok_or("ticks of no known length")?;
+    Ok((user + system) as f64 / per_second as f64)
+}
+
+/// Processor time of all children that have ended and were waited for, in seconds.
+pub(crate) fn children_cpu() -> Outcome<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let seconds = |time: TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
+    Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
 }
 
 fn proc_number(file: &str, name: &str) -> Outcome<u64> {

@@ -12,6 +12,7 @@ mod codec_entropy;
 mod fill;
 mod filled;
 mod growth;
+mod ingest;
 mod lineage_growth;
 mod machine;
 mod memory;
@@ -19,6 +20,7 @@ mod observe;
 mod plan;
 mod questions;
 mod report;
+mod restart;
 mod retention;
 mod settings;
 mod store;
@@ -28,13 +30,17 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 16] = [
+const BENCHES: [(&str, Run, bool); 20] = [
     ("observe", observe::run, true),
     ("observe-cost", observe::run_cost, true),
     ("codec", codec::run, true),
     ("codec-entropy", codec_entropy::run, true),
     ("store", store::run, true),
     ("wal", wal::run, true),
+    ("replay", restart::run_replay, true),
+    ("ready", restart::run_ready, false),
+    ("opened", restart::opened, false),
+    ("ingest", ingest::run, true),
     ("plan", plan::run, true),
     ("week", questions::run, true),
     ("sparse-week", fill::run_sparse, true),

@@ -155,16 +155,19 @@ pub(crate) fn run() -> Outcome<()> {
 pub(crate) fn run_on_kept() -> Outcome<()> {
     let folder = std::env::var_os("KEYVIZ_BENCH_STORE");
     let folder = PathBuf::from(folder.ok_or("query wants a folder: KEYVIZ_BENCH_STORE=<folder>")?);
+    run_on(&kept(&folder)?)
+}
+
+/// The week that is kept in a folder, filled if it is not there.
+pub(crate) fn kept(folder: &Path) -> Outcome<Stored> {
     let (data, totals) = (folder.join("data"), folder.join("totals.json"));
-    let stored = if totals.exists() {
+    if totals.exists() {
         let totals = serde_json::from_slice(&std::fs::read(totals)?)?;
-        Stored { data, size: WEEK, workload: Workload::new(WEEK.load), totals }
-    } else {
-        let filling = fill::fill("dense", &data, WEEK)?;
-        std::fs::write(totals, serde_json::to_vec(&filling.totals)?)?;
-        Stored::of(&data, filling)
-    };
-    run_on(&stored)
+        return Ok(Stored { data, size: WEEK, workload: Workload::new(WEEK.load), totals });
+    }
+    let filling = fill::fill("dense", &data, WEEK)?;
+    std::fs::write(totals, serde_json::to_vec(&filling.totals)?)?;
+    Ok(Stored::of(&data, filling))
 }
 
 fn run_on(stored: &Stored) -> Outcome<()> {

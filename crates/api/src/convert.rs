@@ -4,6 +4,8 @@
 //! [`Column::validate`]; the error names the field, the row and what to do.
 //! Proof: `convert_test.rs`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use keyviz_lineage::column::MAX_COLUMN_KEY_BYTES;
 use keyviz_lineage::{
@@ -194,17 +196,18 @@ fn front_code(bounds: &[&[u8]]) -> (Vec<u32>, Vec<u32>, Bytes) {
     (shared, lengths, suffixes.into())
 }
 
-fn unfold_bounds(column: &wire::Column) -> Result<Vec<Vec<u8>>, ConvertError> {
+/// The keys of a column, to be shared by the ranges between them.
+fn unfold_bounds(column: &wire::Column) -> Result<Vec<Arc<[u8]>>, ConvertError> {
     let expected = column.bound_shared.len();
     equal("bound_suffix_bytes", column.bound_suffix_bytes.len(), "bound_shared", expected)?;
-    let mut bounds: Vec<Vec<u8>> =
+    let mut bounds: Vec<Arc<[u8]>> =
         Vec::with_capacity(expected.min(column.bound_suffixes.len() + 1));
     let mut rest: &[u8] = &column.bound_suffixes;
     let mut unfolded = 0;
     for (index, (&shared, &length)) in
         column.bound_shared.iter().zip(&column.bound_suffix_bytes).enumerate()
     {
-        let held = bounds.last().map_or(&[][..], Vec::as_slice);
+        let held = bounds.last().map_or(&[][..], |key| key);
         let prefix = held.get(..shared as usize).ok_or(ConvertError::BoundShared {
             index,
             shared,
@@ -219,7 +222,7 @@ fn unfold_bounds(column: &wire::Column) -> Result<Vec<Vec<u8>>, ConvertError> {
         if unfolded > MAX_COLUMN_KEY_BYTES {
             return Err(ConvertError::TooLarge { limit: MAX_COLUMN_KEY_BYTES });
         }
-        let key = [prefix, suffix].concat();
+        let key = prefix.iter().chain(suffix).copied().collect();
         rest = behind;
         bounds.push(key);
     }
@@ -274,7 +277,7 @@ pub fn column_from_wire(column: &wire::Column) -> Result<Column, ConvertError> {
 fn row_from_wire(
     column: &wire::Column,
     row: usize,
-    bounds: &[Vec<u8>],
+    bounds: &[Arc<[u8]>],
 ) -> Result<Row, ConvertError> {
     let route = column.row_route[row];
     let start = bound(bounds, row, "row_start", column.row_start[row])?;
@@ -311,15 +314,15 @@ impl Room {
 }
 
 /// The key at `index` (1 + its place; 0 = unbounded), which element `at` of `field` gives.
-fn bound<'a>(
-    bounds: &'a [Vec<u8>],
+fn bound(
+    bounds: &[Arc<[u8]>],
     at: usize,
     field: &'static str,
     index: u32,
-) -> Result<&'a [u8], ConvertError> {
+) -> Result<Arc<[u8]>, ConvertError> {
     match index {
-        0 => Ok(&[]),
-        n => bounds.get(n as usize - 1).map(Vec::as_slice).ok_or(ConvertError::BoundIndex {
+        0 => Ok(Arc::default()),
+        n => bounds.get(n as usize - 1).cloned().ok_or(ConvertError::BoundIndex {
             at,
             field,
             index,

@@ -100,6 +100,23 @@ impl Block {
         }
     }
 
+    /// Adds many of one contributor's cells, ascending.
+    pub fn add_all(&mut self, who: &Contributor, entries: &[CellEntry]) {
+        debug_assert!(entries.windows(2).all(|pair| pair[0].index < pair[1].index), "B3");
+        match self.place_of(who) {
+            Ok(at) => {
+                let held = &mut self.contributors[at].1;
+                match (held.last(), entries.first()) {
+                    (Some(last), Some(first)) if last.index >= first.index => {
+                        entries.iter().for_each(|&entry| add_to(held, entry));
+                    }
+                    _ => held.extend_from_slice(entries),
+                }
+            }
+            Err(at) => self.contributors.insert(at, (who.clone(), entries.to_vec())),
+        }
+    }
+
     /// Where a contributor is, or would be.
     fn place_of(&self, who: &Contributor) -> Result<usize, usize> {
         self.contributors.binary_search_by(|(held, _)| held.cmp(who))

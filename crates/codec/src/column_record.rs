@@ -1,94 +1,132 @@
 //! A column as the WAL holds it, column-major. (The WAL frames and checksums it; there is no
-//! envelope.) A skip mark is the first line alone. Integers are LEB128 varints.
+//! envelope.) A skip mark is the first line alone, as version 1. Integers are LEB128 varints, an array
+//! is one of [`crate::packed`].
 //!
 //! ```text
-//! version: u8 | node: length, UTF-8 | boot: 16 | sequence
+//! version: u8 = 3 | node: length, UTF-8 | boot: 16 | sequence
 //! window ms | step ms | covered from - window, zigzag | covered to - window, zigzag | unattributed
-//! n groups | groups | n rows
-//! n bounds | for each: shared bytes | suffix: length, bytes       distinct keys, ascending
-//! then one array each, n rows long:
-//!   start bound (0 = unbounded, else 1 + index) | end bound | route | group | term | flags
-//!   reads | writes | read bytes | write bytes
+//! groups: how many, the first, then gaps - 1
+//! n rows
+//! places: length | bounds, then arrays, one number a row:
+//!   start bound (0 = unbounded, else 1 + index) | end bound (n bounds + 1 = unbounded) - start bound
+//!   route | group
+//! cells, arrays, one number a row:
+//!   term | flags | reads (packed) | writes | read bytes | write bytes
+//! n buckets | with some: bounds | the rest as `column_record::buckets` says
+//!
+//! bounds: n bounds | arrays: bytes of the suffix (packed), bytes shared with the key before | suffixes
 //! ```
 //!
-//! That is version 1. A column with virtual buckets is version 2, and goes on (the bounds above are
-//! those of rows and buckets):
+//! Keys are in the order in which the rows meet them. Starts, routes and nothing else are written as
+//! differences. Columns of one source mostly have the same places, byte for byte, and so the same rows:
+//! whoever has placed one need not decode the others' ([`ColumnRecord::places`]).
 //!
-//! ```text
-//! n buckets, at least 1 | one array each, n buckets long:
-//!   start bound | end bound | home group | member count | members: how many, the first, then gaps - 1
-//!   n parts
-//! then one array each, as long as all the parts together:
-//!   group | term | flags | reads | writes | read bytes | write bytes
-//! ```
+//! Versions 1 and 2 are in `column_record::old`; those bytes can still be read.
+//! Proof: `column_record_test.rs`.
 
-use keyviz_lineage::column::{MAX_COLUMN_KEY_BYTES, MAX_KEY_BYTES};
-use keyviz_lineage::{
-    Bucket, BucketPart, Column, Counts, Flags, KeyRange, MAX_LISTED_MEMBERS, Row, Series, SourceId,
-    Step, Window,
-};
+use std::borrow::Cow;
+
+use keyviz_lineage::{Bucket, Column, Counts, Flags, GroupId, Row, SourceId, Step, Window};
 use uuid::Uuid;
 
 use crate::CodecError;
+use crate::packed::{self, Array, Cursor, Kind};
 use crate::varint::{Reader, Writer};
+use bounds::{BoundTable, Bounds};
 
-const PLAIN: u8 = 1;
-const WITH_BUCKETS: u8 = 2;
+mod bounds;
+mod buckets;
+mod old;
+
+const VERSION: u8 = 3;
 const WHAT: &str = "column record";
+/// What a row takes in a record, about.
+const ROW_BYTES: usize = 20;
 
 /// The payload of a column's WAL record.
 pub fn encode(source: &SourceId, sequence: u64, column: &Column) -> Vec<u8> {
-    let mut out = Writer::default();
-    let buckets = &column.buckets;
-    put_origin(&mut out, if buckets.is_empty() { PLAIN } else { WITH_BUCKETS }, source, sequence);
+    let rows = &column.rows;
+    let mut out = Writer { bytes: Vec::with_capacity(256 + rows.len() * ROW_BYTES) };
+    put_origin(&mut out, VERSION, source, sequence);
     let window_ms = column.window.start_ms;
     out.uint(window_ms);
     out.uint(column.window.step.ms());
     out.int(column.covered_from_ms.wrapping_sub(window_ms) as i64);
     out.int(column.covered_to_ms.wrapping_sub(window_ms) as i64);
     out.uint(column.unattributed);
-    out.uint(column.groups.len() as u64);
-    column.groups.iter().for_each(|&group| out.uint(group));
-    let rows = &column.rows;
+    out.ascending(column.groups.iter());
     out.uint(rows.len() as u64);
-    let bounds = put_bounds(&mut out, column);
-    let index = |key: &[u8]| bounds.binary_search(&key).map_or(0, |at| at as u64 + 1);
-    rows.iter().for_each(|row| out.uint(index(row.range.start())));
-    rows.iter().for_each(|row| out.uint(index(row.range.end())));
-    rows.iter().for_each(|row| out.uint(row.route));
-    rows.iter().for_each(|row| out.uint(row.group));
-    rows.iter().for_each(|row| out.uint(row.term));
-    rows.iter().for_each(|row| out.uint(u64::from(row.flags.0)));
-    for series in Series::ALL {
-        rows.iter().for_each(|row| out.uint(row.counts.get(series)));
-    }
-    if !buckets.is_empty() {
-        put_buckets(&mut out, buckets, index);
-    }
+    out.prefixed(&places(rows));
+    let numbers = &mut Vec::with_capacity(rows.len());
+    put_of(rows, |row| row.term, Kind::Plain, numbers, &mut out);
+    put_of(rows, |row| u64::from(row.flags.0), Kind::Plain, numbers, &mut out);
+    put_of(rows, |row| row.counts.reads, Kind::Dense, numbers, &mut out);
+    put_of(rows, |row| row.counts.writes, Kind::Plain, numbers, &mut out);
+    put_of(rows, |row| row.counts.read_bytes, Kind::Plain, numbers, &mut out);
+    put_of(rows, |row| row.counts.write_bytes, Kind::Plain, numbers, &mut out);
+    put_buckets(&mut out, &column.buckets);
     out.bytes
 }
 
-fn put_buckets(out: &mut Writer, buckets: &[Bucket], index: impl Fn(&[u8]) -> u64) {
-    out.uint(buckets.len() as u64);
-    buckets.iter().for_each(|bucket| out.uint(index(bucket.range.start())));
-    buckets.iter().for_each(|bucket| out.uint(index(bucket.range.end())));
-    buckets.iter().for_each(|bucket| out.uint(bucket.group));
-    buckets.iter().for_each(|bucket| out.uint(bucket.member_count));
-    buckets.iter().for_each(|bucket| out.ascending(bucket.members.iter()));
-    buckets.iter().for_each(|bucket| out.uint(bucket.parts.len() as u64));
-    let parts = || buckets.iter().flat_map(|bucket| &bucket.parts);
-    parts().for_each(|part| out.uint(part.group));
-    parts().for_each(|part| out.uint(part.term));
-    parts().for_each(|part| out.uint(u64::from(part.flags.0)));
-    for series in Series::ALL {
-        parts().for_each(|part| out.uint(part.counts.get(series)));
+/// One number of each row; `numbers` is room to work in.
+fn put_of(
+    rows: &[Row],
+    number: impl Fn(&Row) -> u64,
+    kind: Kind,
+    numbers: &mut Vec<u64>,
+    out: &mut Writer,
+) {
+    numbers.clear();
+    numbers.extend(rows.iter().map(number));
+    packed::put(numbers, kind, out);
+}
+
+/// Which rows they are.
+fn places(rows: &[Row]) -> Vec<u8> {
+    let mut table = BoundTable::with_capacity(rows.len() + 1);
+    let (mut starts, mut ends) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+    for row in rows {
+        let (start, end) = table.index(&row.range);
+        starts.push(start);
+        ends.push(end);
     }
+    let mut out = Writer { bytes: Vec::with_capacity(rows.len() * 8) };
+    table.put(&mut out);
+    let unbounded = table.len() as u64 + 1;
+    for (end, start) in ends.iter_mut().zip(&starts) {
+        *end = if *end == 0 { unbounded } else { *end }.wrapping_sub(*start);
+    }
+    packed::put(&starts, Kind::Ordered, &mut out);
+    packed::put(&ends, Kind::Plain, &mut out);
+    starts.clear();
+    starts.extend(rows.iter().map(|row| row.route));
+    packed::put(&starts, Kind::Ordered, &mut out);
+    starts.clear();
+    starts.extend(rows.iter().map(|row| row.group));
+    packed::put(&starts, Kind::Plain, &mut out);
+    out.bytes
+}
+
+fn put_buckets(out: &mut Writer, held: &[Bucket]) {
+    out.uint(held.len() as u64);
+    if held.is_empty() {
+        return;
+    }
+    let mut table = BoundTable::with_capacity(held.len() + 1);
+    let indexes: Vec<(u64, u64)> = held.iter().map(|bucket| table.index(&bucket.range)).collect();
+    table.put(out);
+    buckets::put(out, held, &indexes);
+}
+
+/// The bytes that an older keyviz wrote of this entry: what it told a repetition by.
+pub fn encode_as_before(source: &SourceId, sequence: u64, column: &Column) -> Vec<u8> {
+    old::encode(source, sequence, column)
 }
 
 /// The payload of a mark that a sequence was consumed without a column: version, source, sequence.
 pub fn encode_skip(source: &SourceId, sequence: u64) -> Vec<u8> {
     let mut out = Writer::default();
-    put_origin(&mut out, PLAIN, source, sequence);
+    put_origin(&mut out, old::PLAIN, source, sequence);
     out.bytes
 }
 
@@ -98,7 +136,7 @@ pub fn encode_skip(source: &SourceId, sequence: u64) -> Vec<u8> {
 /// See [`CodecError`].
 pub fn decode_skip(payload: &[u8]) -> Result<(SourceId, u64), CodecError> {
     let mut input = Reader::new(payload, WHAT);
-    let (_, source, sequence) = take_origin(&mut input, PLAIN)?;
+    let (_, source, sequence) = take_origin(&mut input, old::PLAIN)?;
     input.end()?;
     Ok((source, sequence))
 }
@@ -120,188 +158,273 @@ fn take_origin(input: &mut Reader<'_>, known: u8) -> Result<(u8, SourceId, u64),
     Ok((found, source, input.uint()?))
 }
 
-fn put_bounds<'a>(out: &mut Writer, column: &'a Column) -> Vec<&'a [u8]> {
-    let rows = column.rows.iter().map(|row| &row.range);
-    let ranges = rows.chain(column.buckets.iter().map(|bucket| &bucket.range));
-    let keys = ranges.flat_map(|range| [range.start(), range.end()]);
-    let mut bounds: Vec<&[u8]> = keys.filter(|key| !key.is_empty()).collect();
-    bounds.sort_unstable();
-    bounds.dedup();
-    out.uint(bounds.len() as u64);
-    let mut previous: &[u8] = &[];
-    for &key in &bounds {
-        let shared = previous.iter().zip(key).take_while(|(a, b)| a == b).count();
-        out.uint(shared as u64);
-        out.prefixed(&key[shared..]);
-        previous = key;
-    }
-    bounds
-}
-
-/// Source, sequence and column from a WAL record's payload.
-///
-/// # Errors
-/// See [`CodecError`]; also when the column violates its own invariants.
-pub fn decode(payload: &[u8]) -> Result<(SourceId, u64, Column), CodecError> {
-    let mut input = Reader::new(payload, WHAT);
-    let (version, source, sequence) = take_origin(&mut input, WITH_BUCKETS)?;
-    let window_ms = input.uint()?;
-    let step = Step::recordable_from_ms(input.uint()?)
-        .map_err(|_| input.invalid("a step that cuts no hour"))?;
-    let window =
-        Window::new(window_ms, step).map_err(|_| input.invalid("a window off its grid"))?;
-    let covered_from_ms = window_ms.wrapping_add(input.int()? as u64);
-    let covered_to_ms = window_ms.wrapping_add(input.int()? as u64);
-    let unattributed = input.uint()?;
-    let group_count = input.count()?;
-    let groups = (0..group_count).map(|_| input.uint()).collect::<Result<Vec<_>, _>>()?;
-    let count = input.count()?;
-    let mut bounds = Bounds::take(&mut input)?;
-    let rows = take_rows(&mut input, count, &mut bounds)?;
-    let buckets =
-        if version == WITH_BUCKETS { take_buckets(&mut input, &mut bounds)? } else { Vec::new() };
-    input.end()?;
-    let column =
-        Column { window, covered_from_ms, covered_to_ms, unattributed, groups, rows, buckets };
-    column.validate().map_err(|_| invalid("a malformed column"))?;
-    Ok((source, sequence, column))
-}
-
-/// The distinct keys, and what the ranges between them may still take: a byte here can stand for many
-/// in memory, so both are counted before they are made.
-struct Bounds {
-    keys: Vec<Vec<u8>>,
-    room: usize,
-}
-
-impl Bounds {
-    fn take(input: &mut Reader<'_>) -> Result<Self, CodecError> {
-        let count = input.count()?;
-        let mut keys: Vec<Vec<u8>> = Vec::with_capacity(count);
-        let mut room = MAX_COLUMN_KEY_BYTES;
-        for _ in 0..count {
-            let shared = usize::try_from(input.uint()?).unwrap_or(usize::MAX);
-            let previous = keys.last().map_or(&[][..], Vec::as_slice);
-            let prefix = previous
-                .get(..shared)
-                .ok_or_else(|| input.invalid("a bound that shares too much"))?;
-            let suffix = input.prefixed()?;
-            if prefix.len() + suffix.len() > MAX_KEY_BYTES {
-                return Err(input.invalid("a bound of more than 65,536 bytes"));
-            }
-            spend(&mut room, prefix.len() + suffix.len())?;
-            let key = [prefix, suffix].concat();
-            keys.push(key);
-        }
-        Ok(Self { keys, room: MAX_COLUMN_KEY_BYTES })
-    }
-
-    /// The range between two bounds, given as in the layout.
-    fn range(&mut self, start: u64, end: u64) -> Result<KeyRange, CodecError> {
-        let bound = |index: u64| match index {
-            0 => Ok(&[][..]),
-            n => usize::try_from(n - 1)
-                .ok()
-                .and_then(|at| self.keys.get(at))
-                .map(Vec::as_slice)
-                .ok_or_else(|| invalid("a bound index behind the last")),
-        };
-        let (start, end) = (bound(start)?, bound(end)?);
-        spend(&mut self.room, start.len() + end.len())?;
-        KeyRange::new(start, end).map_err(|_| invalid("an inverted range"))
-    }
-}
-
-fn spend(room: &mut usize, bytes: usize) -> Result<(), CodecError> {
-    let left = room.checked_sub(bytes);
-    *room = left.ok_or_else(|| invalid("keys of more than 64 MiB together"))?;
-    Ok(())
-}
-
 fn invalid(field: &'static str) -> CodecError {
     CodecError::Invalid { what: WHAT, field }
 }
 
-fn take_array(input: &mut Reader<'_>, count: usize) -> Result<Vec<u64>, CodecError> {
-    (0..count).map(|_| input.uint()).collect()
+/// Source, sequence and column from a WAL record's payload, whichever version it has.
+///
+/// # Errors
+/// See [`CodecError`]; also when the column violates its own invariants.
+pub fn decode(payload: &[u8]) -> Result<(SourceId, u64, Column), CodecError> {
+    if let [old::PLAIN | old::WITH_BUCKETS, ..] = payload {
+        let (source, sequence, column) = old::decode(payload)?;
+        check(&column)?;
+        return Ok((source, sequence, column));
+    }
+    let record = ColumnRecord::parse(payload)?;
+    let column = record.column()?;
+    Ok((record.source, record.sequence, column))
 }
 
-/// Flags and counts, one array each.
-struct Cells {
+fn check(column: &Column) -> Result<(), CodecError> {
+    column.validate().map_err(|_| invalid("a malformed column"))
+}
+
+/// A record as this version writes it: the same bytes, or those of an older version written anew.
+///
+/// # Errors
+/// As [`decode`], for an older version.
+pub fn of_this_version(payload: &[u8]) -> Result<Cow<'_, [u8]>, CodecError> {
+    match payload {
+        [old::PLAIN | old::WITH_BUCKETS, ..] => decode(payload)
+            .map(|(source, sequence, column)| encode(&source, sequence, &column).into()),
+        _ => Ok(payload.into()),
+    }
+}
+
+/// A record of this version whose arrays are not decoded yet. They add up; what they say is only looked
+/// at by [`ColumnRecord::column`].
+#[derive(Clone, Debug)]
+pub struct ColumnRecord<'a> {
+    /// Whose it is.
+    pub source: SourceId,
+    /// Under which number it came.
+    pub sequence: u64,
+    /// Its window.
+    pub window: Window,
+    /// Start of the interval that was covered, Unix milliseconds.
+    pub covered_from_ms: u64,
+    /// End of the interval that was covered, Unix milliseconds.
+    pub covered_to_ms: u64,
+    /// Operations on routes that the source did not know.
+    pub unattributed: u64,
+    /// The groups that it answers for.
+    pub groups: Vec<GroupId>,
+    rows: usize,
+    places: &'a [u8],
+    cells: &'a [u8],
+    buckets: usize,
+    tail: Reader<'a>,
+}
+
+impl<'a> ColumnRecord<'a> {
+    /// Reads the head and looks where the arrays are.
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub fn parse(payload: &'a [u8]) -> Result<Self, CodecError> {
+        let mut input = Reader::new(payload, WHAT);
+        let (version, source, sequence) = take_origin(&mut input, VERSION)?;
+        if version != VERSION {
+            return Err(CodecError::Version { what: WHAT, found: version, known: VERSION });
+        }
+        let window_ms = input.uint()?;
+        let step = Step::recordable_from_ms(input.uint()?)
+            .map_err(|_| input.invalid("a step that cuts no hour"))?;
+        let window =
+            Window::new(window_ms, step).map_err(|_| input.invalid("a window off its grid"))?;
+        let covered_from_ms = window_ms.wrapping_add(input.int()? as u64);
+        let covered_to_ms = window_ms.wrapping_add(input.int()? as u64);
+        let unattributed = input.uint()?;
+        let groups = input.ascending(usize::MAX)?;
+        let rows = input.count()?;
+        let places = input.prefixed()?;
+        let before = input.rest();
+        Cells::take(&mut input, rows)?;
+        let cells = &before[..before.len() - input.rest().len()];
+        let buckets = input.count()?;
+        if buckets == 0 {
+            input.end()?;
+        }
+        Ok(Self {
+            source,
+            sequence,
+            window,
+            covered_from_ms,
+            covered_to_ms,
+            unattributed,
+            groups,
+            rows,
+            places,
+            cells,
+            buckets,
+            tail: input,
+        })
+    }
+
+    /// How many rows it has.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The bytes that say which rows they are. Records with equal ones have the same rows in the same
+    /// order: route, group and bounds.
+    pub fn places(&self) -> &'a [u8] {
+        self.places
+    }
+
+    /// The bytes that say what was counted in them, for [`Cells::parse`].
+    pub fn cells(&self) -> &'a [u8] {
+        self.cells
+    }
+
+    /// All but the rows, checked.
+    ///
+    /// # Errors
+    /// See [`CodecError`]; also when the column violates its own invariants.
+    pub fn without_rows(&self) -> Result<Column, CodecError> {
+        let column = self.with(Vec::new())?;
+        check(&column)?;
+        Ok(column)
+    }
+
+    fn buckets(&self) -> Result<Vec<Bucket>, CodecError> {
+        if self.buckets == 0 {
+            return Ok(Vec::new());
+        }
+        let mut input = self.tail.clone();
+        let mut bounds = Bounds::take(&mut input)?;
+        let buckets = buckets::take(&mut input, self.buckets, &mut bounds)?;
+        input.end()?;
+        Ok(buckets)
+    }
+
+    /// All of it, checked.
+    ///
+    /// # Errors
+    /// See [`CodecError`]; also when the column violates its own invariants.
+    pub fn column(&self) -> Result<Column, CodecError> {
+        let column = self.with(self.take_rows()?)?;
+        check(&column)?;
+        Ok(column)
+    }
+
+    fn with(&self, rows: Vec<Row>) -> Result<Column, CodecError> {
+        let &Self { window, covered_from_ms, covered_to_ms, unattributed, .. } = self;
+        let (groups, buckets) = (self.groups.clone(), self.buckets()?);
+        Ok(Column { window, covered_from_ms, covered_to_ms, unattributed, groups, rows, buckets })
+    }
+
+    fn take_rows(&self) -> Result<Vec<Row>, CodecError> {
+        let mut input = Reader::new(self.places, WHAT);
+        let mut bounds = Bounds::take(&mut input)?;
+        let unbounded = bounds.len() as u64 + 1;
+        let mut array = || Ok(Array::take(&mut input, self.rows)?.read());
+        let (starts, ends) = (array()?, array()?);
+        let (routes, groups) = (array()?, array()?);
+        input.end()?;
+        let mut cells = CellTile::default();
+        Cells::parse(self.cells, self.rows)?.reader().read(self.rows, &mut cells);
+        let row = |at: usize| {
+            let end = match starts[at].wrapping_add(ends[at]) {
+                0 => return Err(invalid("a range that ends nowhere")),
+                end if end == unbounded => 0,
+                end => end,
+            };
+            let range = bounds.range(starts[at], end)?;
+            let (counts, flags) = cells.cell(at);
+            let (route, group, term) = (routes[at], groups[at], cells.term(at));
+            Ok(Row { route, group, term, range, counts, flags })
+        };
+        (0..self.rows).map(row).collect()
+    }
+}
+
+/// What was counted in the rows of a record; the arrays are there, and not decoded yet.
+#[derive(Clone, Debug)]
+pub struct Cells<'a> {
+    terms: Array<'a>,
+    flags: Array<'a>,
+    series: [Array<'a>; 4],
+}
+
+impl<'a> Cells<'a> {
+    /// Of so many rows.
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub fn parse(bytes: &'a [u8], rows: usize) -> Result<Self, CodecError> {
+        let mut input = Reader::new(bytes, WHAT);
+        let cells = Self::take(&mut input, rows)?;
+        input.end()?;
+        Ok(cells)
+    }
+
+    fn take(input: &mut Reader<'a>, rows: usize) -> Result<Self, CodecError> {
+        let (terms, flags) = (Array::take(input, rows)?, Array::take(input, rows)?);
+        if !flags.is_short() {
+            return Err(invalid("unknown flags"));
+        }
+        let reads = Array::take_dense(input, rows)?;
+        let mut array = || Array::take(input, rows);
+        Ok(Self { terms, flags, series: [reads, array()?, array()?, array()?] })
+    }
+
+    /// The term of every row, if it is one.
+    pub fn one_term(&self) -> Option<u64> {
+        self.terms.same()
+    }
+
+    /// From the first row on.
+    pub fn reader(&self) -> CellReader<'a> {
+        let Self { terms, flags, series } = self;
+        let series = series.map(|series| series.cursor());
+        CellReader { terms: terms.cursor(), flags: flags.cursor(), series }
+    }
+}
+
+/// Decodes the cells of some rows after the other.
+#[derive(Debug)]
+pub struct CellReader<'a> {
+    terms: Cursor<'a>,
+    flags: Cursor<'a>,
+    series: [Cursor<'a>; 4],
+}
+
+impl CellReader<'_> {
+    /// The next so many rows; a multiple of four, but for the last ones.
+    pub fn read(&mut self, rows: usize, tile: &mut CellTile) {
+        let CellTile { terms, flags, series } = tile;
+        let parts = [(&mut self.terms, terms), (&mut self.flags, flags)];
+        for (cursor, values) in parts.into_iter().chain(self.series.iter_mut().zip(series)) {
+            values.resize(rows, 0);
+            cursor.fill(values);
+        }
+    }
+}
+
+/// The decoded cells of some rows.
+#[derive(Debug, Default)]
+pub struct CellTile {
+    terms: Vec<u64>,
     flags: Vec<u64>,
     series: [Vec<u64>; 4],
 }
 
-impl Cells {
-    fn take(input: &mut Reader<'_>, count: usize) -> Result<Self, CodecError> {
-        let mut array = || take_array(input, count);
-        Ok(Self { flags: array()?, series: [array()?, array()?, array()?, array()?] })
+impl CellTile {
+    /// What was counted in one of them.
+    #[inline]
+    pub fn cell(&self, at: usize) -> (Counts, Flags) {
+        let [reads, writes, read_bytes, write_bytes] = self.series.each_ref().map(|s| s[at]);
+        // At most 16 bits: [`Cells::parse`] has looked.
+        (Counts { reads, writes, read_bytes, write_bytes }, Flags(self.flags[at] as u16))
     }
 
-    fn get(&self, at: usize) -> Result<(Counts, Flags), CodecError> {
-        let mut counts = Counts::default();
-        for (which, values) in Series::ALL.into_iter().zip(&self.series) {
-            *counts.get_mut(which) = values[at];
-        }
-        let flags = u16::try_from(self.flags[at]).map_err(|_| invalid("unknown flags"))?;
-        Ok((counts, Flags(flags)))
+    /// Its term.
+    pub fn term(&self, at: usize) -> u64 {
+        self.terms[at]
     }
-}
-
-fn take_rows(
-    input: &mut Reader<'_>,
-    count: usize,
-    bounds: &mut Bounds,
-) -> Result<Vec<Row>, CodecError> {
-    let mut array = || take_array(input, count);
-    let (starts, ends) = (array()?, array()?);
-    let (routes, groups, terms) = (array()?, array()?, array()?);
-    let cells = Cells::take(input, count)?;
-    let row = |at: usize| {
-        let range = bounds.range(starts[at], ends[at])?;
-        let (counts, flags) = cells.get(at)?;
-        Ok(Row { route: routes[at], group: groups[at], term: terms[at], range, counts, flags })
-    };
-    (0..count).map(row).collect()
-}
-
-fn take_buckets(input: &mut Reader<'_>, bounds: &mut Bounds) -> Result<Vec<Bucket>, CodecError> {
-    let count = input.count()?;
-    if count == 0 {
-        return Err(invalid("no buckets where there are some"));
-    }
-    let mut array = || take_array(input, count);
-    let (starts, ends, homes, totals) = (array()?, array()?, array()?, array()?);
-    let mut members = Vec::new();
-    for _ in 0..count {
-        members.push(input.ascending(MAX_LISTED_MEMBERS)?);
-    }
-    let mut parts_of = Vec::new();
-    let mut all_parts = 0usize;
-    for _ in 0..count {
-        let parts = input.count()?;
-        all_parts = all_parts.saturating_add(parts);
-        parts_of.push(parts);
-    }
-    let (groups, terms) = (take_array(input, all_parts)?, take_array(input, all_parts)?);
-    let cells = Cells::take(input, all_parts)?;
-    let part = |at: usize| {
-        let (counts, flags) = cells.get(at)?;
-        Ok(BucketPart { group: groups[at], term: terms[at], counts, flags })
-    };
-    let (mut buckets, mut next_part) = (Vec::new(), 0);
-    for (at, members) in members.into_iter().enumerate() {
-        let parts = next_part..next_part + parts_of[at];
-        next_part = parts.end;
-        buckets.push(Bucket {
-            group: homes[at],
-            range: bounds.range(starts[at], ends[at])?,
-            members,
-            member_count: totals[at],
-            parts: parts.map(part).collect::<Result<_, CodecError>>()?,
-        });
-    }
-    Ok(buckets)
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
+use keyviz_lineage::column::{MAX_COLUMN_KEY_BYTES, MAX_KEY_BYTES};
+use keyviz_lineage::{BucketPart, KeyRange};
 use proptest::prelude::*;
 
 use super::*;
 
-fn source() -> SourceId {
+pub(super) fn source() -> SourceId {
     SourceId { node: "n1".into(), boot: Uuid::from_u128(5) }
 }
 
@@ -29,7 +31,7 @@ fn column(rows: u64, seed: u64) -> Column {
 }
 
 /// The same with buckets that share bounds with the rows, and members and parts of their own.
-fn with_buckets(rows: u64, buckets: u64, seed: u64) -> Column {
+pub(super) fn with_buckets(rows: u64, buckets: u64, seed: u64) -> Column {
     let key = |i: u64| format!("user:{i:05}").into_bytes();
     let part = |term: u64| BucketPart {
         group: 1 + term % 2,
@@ -54,21 +56,26 @@ fn with_buckets(rows: u64, buckets: u64, seed: u64) -> Column {
 /// The bytes of a column whose `rows` rows all end at one key, which is spelled `copies` times.
 fn unfolding(key_bytes: usize, copies: u64, rows: u64) -> Vec<u8> {
     let mut out = Writer::default();
-    put_origin(&mut out, PLAIN, &source(), 1);
+    put_origin(&mut out, VERSION, &source(), 1);
     [0, 60_000, 0, 120_000, 0, 1, 1].into_iter().for_each(|field| out.uint(field));
     out.uint(rows);
-    out.uint(copies);
-    out.uint(0);
-    out.prefixed(&vec![b'k'; key_bytes]);
-    for _ in 1..copies {
-        out.uint(key_bytes as u64);
-        out.prefixed(b"");
+    let mut places = Writer::default();
+    places.uint(copies);
+    let lengths = [key_bytes as u64].into_iter().chain((1..copies).map(|_| 0));
+    packed::put(&lengths.collect::<Vec<_>>(), Kind::Dense, &mut places);
+    let shared = [0].into_iter().chain((1..copies).map(|_| key_bytes as u64));
+    packed::put(&shared.collect::<Vec<_>>(), Kind::Plain, &mut places);
+    places.raw(&vec![b'k'; key_bytes]);
+    let same = |value: u64| vec![value; rows as usize];
+    packed::put(&same(0), Kind::Ordered, &mut places); // starts
+    packed::put(&same(1), Kind::Plain, &mut places); // ends
+    packed::put(&(1..=rows).collect::<Vec<_>>(), Kind::Ordered, &mut places);
+    packed::put(&same(1), Kind::Plain, &mut places); // groups
+    out.prefixed(&places.bytes);
+    for kind in [Kind::Plain, Kind::Plain, Kind::Dense, Kind::Plain, Kind::Plain, Kind::Plain] {
+        packed::put(&same(0), kind, &mut out);
     }
-    (0..rows).for_each(|_| out.uint(0)); // starts
-    (0..rows).for_each(|_| out.uint(1)); // ends
-    (1..=rows).for_each(|route| out.uint(route));
-    (0..rows).for_each(|_| out.uint(1)); // groups
-    (0..rows * 6).for_each(|_| out.uint(0)); // terms, flags, counts
+    out.uint(0);
     out.bytes
 }
 
@@ -92,19 +99,44 @@ fn a_skip_mark_comes_back() {
 }
 
 #[test]
-fn a_column_without_buckets_pays_nothing_for_them() {
-    let plain = encode(&source(), 1, &column(9, 4));
-    assert_eq!(plain[0], PLAIN);
-    let mut with = encode(&source(), 1, &with_buckets(9, 1, 4));
-    assert_eq!(with[0], WITH_BUCKETS);
-    assert!(decode(&with).is_ok());
-    with[0] = WITH_BUCKETS + 1;
-    assert!(matches!(decode(&with), Err(CodecError::Version { found: 3, known: 2, .. })));
-    // What says that it has buckets has some.
-    let mut empty = plain;
-    empty[0] = WITH_BUCKETS;
-    empty.push(0);
-    assert_eq!(decode(&empty), Err(invalid("no buckets where there are some")));
+fn a_newer_version_is_told() {
+    let mut record = encode(&source(), 1, &with_buckets(9, 1, 4));
+    assert_eq!(record[0], VERSION);
+    record[0] += 1;
+    assert!(matches!(decode(&record), Err(CodecError::Version { found: 4, known: 3, .. })));
+    record[0] = old::WITH_BUCKETS;
+    assert!(matches!(ColumnRecord::parse(&record), Err(CodecError::Version { found: 2, .. })));
+}
+
+#[test]
+fn ranges_that_follow_each_other_take_no_bytes_to_say_so() {
+    let mut column = column(1_000, 4);
+    column.rows.iter_mut().for_each(|row| (row.group, row.term) = (1, 1));
+    let record = encode(&source(), 1, &column);
+    let record = ColumnRecord::parse(&record).unwrap();
+    // A key is five digits, of which one or two change; its bytes and its two lengths.
+    assert!(record.places().len() < 1_000 * 5, "{}", record.places().len());
+    // What differs is who has the rows.
+    column.rows.iter_mut().for_each(|row| row.counts.reads += 1);
+    column.window = Window::new(180_000, Step::MINUTE).unwrap();
+    let next = encode(&source(), 2, &column);
+    assert_eq!(ColumnRecord::parse(&next).unwrap().places(), record.places());
+    column.rows[7].route = 70_000;
+    let other = encode(&source(), 3, &column);
+    assert_ne!(ColumnRecord::parse(&other).unwrap().places(), record.places());
+}
+
+#[test]
+fn ranges_in_any_order_come_back() {
+    let range = |start: &str, end: &str| KeyRange::new(start.as_bytes(), end.as_bytes()).unwrap();
+    let ranges = [("", ""), ("", "b"), ("a", "c"), ("a", "c"), ("b", ""), ("b", "c"), ("c", "d")];
+    let mut column = column(ranges.len() as u64, 1);
+    for (row, (start, end)) in column.rows.iter_mut().zip(ranges) {
+        row.range = range(start, end);
+    }
+    column.rows.sort_by(|a, b| a.order().cmp(&b.order()));
+    let record = encode(&source(), 1, &column);
+    assert_eq!(decode(&record), Ok((source(), 1, column)));
 }
 
 #[test]
@@ -133,16 +165,25 @@ proptest! {
         let column = with_buckets(rows, buckets, seed);
         column.validate().unwrap();
         let payload = encode(&source(), seed, &column);
-        prop_assert_eq!(decode(&payload).unwrap(), (source(), seed, column));
+        prop_assert_eq!(&*of_this_version(&payload).unwrap(), &payload[..]);
+        prop_assert_eq!(decode(&payload).unwrap(), (source(), seed, column.clone()));
+        let record = ColumnRecord::parse(&payload).unwrap();
+        let cells = Cells::parse(record.cells(), record.rows()).unwrap();
+        let (mut reader, mut tile) = (cells.reader(), CellTile::default());
+        for rows in column.rows.chunks(8) {
+            reader.read(rows.len(), &mut tile);
+            for (at, row) in rows.iter().enumerate() {
+                prop_assert_eq!(tile.cell(at), (row.counts, row.flags));
+                prop_assert_eq!(tile.term(at), row.term);
+            }
+        }
         prop_assert!(decode(&payload[..cut.index(payload.len())]).is_err());
     }
 
     #[test]
     fn noise_never_panics(mut payload in prop::collection::vec(any::<u8>(), 1..300)) {
-        for version in [PLAIN, WITH_BUCKETS] {
-            payload[0] = version;
-            let _ = decode(&payload);
-        }
+        payload[0] = VERSION;
+        let _ = decode(&payload);
     }
 
     #[test]

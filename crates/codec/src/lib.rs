@@ -21,6 +21,7 @@ pub mod key_layout;
 pub mod lineage_record;
 pub mod marks;
 pub mod numbers;
+mod packed;
 mod patched;
 pub mod pin;
 mod presence;

@@ -80,11 +80,29 @@ fn blocks_of_old_versions_are_still_read() {
     }
 }
 
+/// And so are the records that an older keyviz left in its WAL.
+#[test]
+fn column_records_of_old_versions_are_still_read() {
+    let old = [
+        ("v1-idle", source(1), 1, column(0)),
+        ("v1-rows", source(2), 77, column(5)),
+        ("v2-buckets", source(2), 78, with_buckets()),
+    ];
+    for (name, source, sequence, column) in old {
+        let input = fs::read(corpus("column_record").join(name)).unwrap();
+        assert_eq!(format!("v{}", input[0]), name[..2]);
+        assert_eq!(column_record::encode_as_before(&source, sequence, &column), input);
+        let anew = column_record::of_this_version(&input).unwrap();
+        assert_eq!(*anew, column_record::encode(&source, sequence, &column));
+        assert_eq!(column_record::decode(&input), Ok((source, sequence, column)));
+    }
+}
+
 fn seeds() -> Vec<Seed> {
     let mut seeds = vec![
-        ("column_record", "idle", column_record::encode(&source(1), 1, &column(0))),
-        ("column_record", "rows", column_record::encode(&source(2), 77, &column(5))),
-        ("column_record", "buckets", column_record::encode(&source(2), 78, &with_buckets())),
+        ("column_record", "v3-idle", column_record::encode(&source(1), 1, &column(0))),
+        ("column_record", "v3-rows", column_record::encode(&source(2), 77, &column(5))),
+        ("column_record", "v3-buckets", column_record::encode(&source(2), 78, &with_buckets())),
         ("column_record", "skip", column_record::encode_skip(&source(3), u64::MAX)),
         ("coverage", "two-sources", unsealed(coverage().encode())),
         ("envelope", "sealed", keyviz_codec::envelope::seal(1, b"payload")),

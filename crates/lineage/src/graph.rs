@@ -78,6 +78,20 @@ pub struct LineageGraph {
     loading: bool,
     /// A record came that has children here without an edge to it.
     misses_edges: bool,
+    /// Grows with every change of a record.
+    revision: u64,
+}
+
+/// A lineage that a row belongs to, and for which windows that is so.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolved<'a> {
+    /// The lineage.
+    pub record: &'a LineageRecord,
+    /// The row of any window that ends after the first and not after the second of these has the same,
+    /// as long as the graph stays as it is. Unix milliseconds.
+    pub ends_ms: (u64, u64),
+    /// Where the graph would look for something recorded of it ([`LineageGraph::knows_of`]).
+    pub known_ms: (u64, u64),
 }
 
 impl LineageGraph {
@@ -256,6 +270,12 @@ impl LineageGraph {
         found
     }
 
+    /// Whether two answers of this graph, or of it and a copy of it that went on, are those of the same
+    /// records: then this is the same.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
     /// The lineage that a column's row belongs to: same group, route and bounds, and of several such
     /// the latest that was born before the window's end (else the earliest of all).
     pub fn resolve(
@@ -265,20 +285,46 @@ impl LineageGraph {
         range: &KeyRange,
         window: Window,
     ) -> Option<&LineageRecord> {
-        let mut best: Option<&LineageRecord> = None;
-        for record in self.of_route(group, route).filter(|record| record.range == *range) {
-            let started = |r: &LineageRecord| r.valid_from.unix_ms() < window.end_ms();
-            best = Some(match best {
-                None => record,
-                Some(held) => match (started(held), started(record)) {
-                    (true, true) if record.valid_from > held.valid_from => record,
-                    (false, true) => record,
-                    (false, false) if record.valid_from < held.valid_from => record,
-                    _ => held,
+        self.resolve_within(group, route, range, window).map(|resolved| resolved.record)
+    }
+
+    /// The same with the windows that it holds for.
+    pub fn resolve_within(
+        &self,
+        group: GroupId,
+        route: RouteId,
+        range: &KeyRange,
+        window: Window,
+    ) -> Option<Resolved<'_>> {
+        let slots = self.by_route.get(&(group, route)).map_or(&[][..], SmallVec::as_slice);
+        let (mut best, mut ends_ms): (Option<(Slot, &LineageRecord)>, _) = (None, (0, u64::MAX));
+        let started = |r: &LineageRecord| r.valid_from.unix_ms() < window.end_ms();
+        for &slot in slots {
+            let Some(record) = self.record(slot).filter(|record| record.range == *range) else {
+                continue;
+            };
+            let born_ms = record.valid_from.unix_ms();
+            if started(record) {
+                ends_ms.0 = ends_ms.0.max(born_ms);
+            } else {
+                ends_ms.1 = ends_ms.1.min(born_ms);
+            }
+            let is_better = match best {
+                None => true,
+                Some((_, held)) => match (started(held), started(record)) {
+                    (true, true) => record.valid_from > held.valid_from,
+                    (false, true) => true,
+                    (false, false) => record.valid_from < held.valid_from,
+                    (true, false) => false,
                 },
-            });
+            };
+            if is_better {
+                best = Some((slot, record));
+            }
         }
-        best
+        let (slot, record) = best?;
+        let known_ms = self.slots.spots.get(slot as usize)?.extent.own.ms();
+        Some(Resolved { record, ends_ms, known_ms })
     }
 
     /// What `transition` would change. Does not change anything itself.
@@ -338,6 +384,7 @@ impl LineageGraph {
                 || self.live_overlapping(record.group, &record.range).all(|other| other.id == id),
             "L1: live ranges of one group do not overlap"
         );
+        self.revision += 1;
         let mut restored = false;
         let slot = match self.slot(id) {
             Some(slot) => {
@@ -385,7 +432,8 @@ impl LineageGraph {
         let spots = self.slots.spots.iter();
         let left = self.slots.records.iter().zip(spots);
         let left = left.filter_map(|(record, spot)| Some((record.clone()?, spot.extent.own)));
-        *self = Self::load(left.collect());
+        let revision = self.revision + 1;
+        *self = Self { revision, ..Self::load(left.collect()) };
     }
 
     /// A new slot, with its edges.

@@ -57,7 +57,7 @@ impl KeyRange {
     }
 
     /// Start and end, to be shared.
-    pub(crate) const fn shared(&self) -> (&Arc<[u8]>, &Arc<[u8]>) {
+    pub const fn shared(&self) -> (&Arc<[u8]>, &Arc<[u8]>) {
         (&self.start, &self.end)
     }
 

@@ -28,7 +28,7 @@ pub use column::{
     Series, SourceId,
 };
 pub use entry::Entry;
-pub use graph::{GraphError, Life, LineageGraph, Links, Slot, SlotSet};
+pub use graph::{GraphError, Life, LineageGraph, Links, Resolved, Slot, SlotSet};
 pub use hlc::{Hlc, HlcClock, HlcError};
 pub use hot_keys::{HotKey, HotKeys, HotKeysError, HottestKeys, RouteHotKeys};
 pub use id::{LineageId, ProposalId};

@@ -4,6 +4,7 @@
 //! records and writes them again, so they (and nothing newer) take effect with the next commit that
 //! succeeds, and until then neither is the WAL released nor is anything said to be held.
 
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use keyviz_codec::key_layout::NODE_GROUP;
@@ -13,7 +14,7 @@ use keyviz_store::Batch;
 use keyviz_wal::WalError;
 
 use crate::counters::Counters;
-use crate::ingest::{Effect, Ingest, KIND_SKIP, Pending, Verdict};
+use crate::ingest::{Effect, Ingest, Job, KIND_SKIP, Pending, Verdict};
 
 /// How long ingest waits for a checkpoint when the WAL is nearly full.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
@@ -39,6 +40,7 @@ impl Ingest {
             Counters::set(&self.shared.counters.wal_failing, 1);
         }
         self.batch_bytes += payload.len() as u64;
+        self.sync_soon();
         self.tell_shed();
         appended
     }
@@ -111,7 +113,7 @@ impl Ingest {
             }
             return;
         }
-        self.show(&effects);
+        self.show(effects);
         if answers.iter().any(|(_, _, verdict)| matches!(verdict, Verdict::Stored { .. })) {
             Counters::set(&self.shared.counters.wal_failing, 0);
         }
@@ -123,6 +125,49 @@ impl Ingest {
         }
     }
 
+    /// The next job; while it waits, what has to be synced is. `None` when there will be none.
+    pub(crate) fn wait_for_job(&mut self, jobs: &Receiver<Job>) -> Option<Job> {
+        while let Some(due_ms) = self.sync_due_ms {
+            let left_ms = due_ms.saturating_sub(self.shared.clock.monotonic_ms());
+            match jobs.recv_timeout(Duration::from_millis(left_ms)) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Timeout) => self.sync_at_interval(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        jobs.recv().ok()
+    }
+
+    /// The same under load, when no time is left to wait.
+    pub(crate) fn sync_if_due(&mut self) {
+        if self.sync_due_ms.is_some_and(|due_ms| due_ms <= self.shared.clock.monotonic_ms()) {
+            self.sync_at_interval();
+        }
+    }
+
+    /// What was acknowledged an interval ago is on disk.
+    fn sync_at_interval(&mut self) {
+        self.sync_due_ms = None;
+        let counters = &self.shared.counters;
+        match self.wal.sync() {
+            Ok(_) if self.limbo.is_empty() => Counters::set(&counters.wal_failing, 0),
+            Ok(_) => {}
+            Err(error) => {
+                Counters::set(&counters.wal_failing, 1);
+                tracing::error!(%error, "the WAL cannot be synced: a power cut would lose what was acknowledged. It will be tried again");
+                self.sync_soon();
+            }
+        }
+    }
+
+    fn sync_soon(&mut self) {
+        if let Some(interval) = self.shared.config.wal_sync_interval {
+            let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+            let due_ms = self.shared.clock.monotonic_ms().saturating_add(interval_ms);
+            self.sync_due_ms.get_or_insert(due_ms);
+        }
+    }
+
     /// Tries a commit that failed again: what it held takes effect, and readiness comes back, also when
     /// no source sends anything.
     pub(crate) fn retry(&mut self) {
@@ -131,22 +176,22 @@ impl Ingest {
             return;
         }
         let effects = std::mem::take(&mut self.limbo);
-        self.show(&effects);
+        self.show(effects);
         Counters::set(&self.shared.counters.wal_failing, 0);
     }
 
-    fn show(&self, effects: &[Effect]) {
-        let mut memory = self.shared.memory_mut();
+    fn show(&self, effects: Vec<Effect>) {
+        let (counters, mut memory) = (&self.shared.counters, self.shared.memory_mut());
         for effect in effects {
             match effect {
-                Effect::Column { wal_sequence, source, column, placed } => {
-                    memory.add(*wal_sequence, source, column, placed, |_| false);
-                    Counters::add(&self.shared.counters.columns, 1);
-                    Counters::add(&self.shared.counters.rows, placed.len() as u64);
-                    Counters::add(&self.shared.counters.buckets, column.buckets.len() as u64);
+                Effect::Column { wal_sequence, arrival } => {
+                    Counters::add(&counters.columns, 1);
+                    Counters::add(&counters.rows, arrival.placement.placed());
+                    Counters::add(&counters.buckets, arrival.column.buckets.len() as u64);
+                    memory.add(wal_sequence, arrival, |_| false);
                 }
                 Effect::Leave { wal_sequence, source, left_ms } => {
-                    memory.leave(*wal_sequence, &source.node, *left_ms, |_| false);
+                    memory.leave(wal_sequence, &source.node, left_ms, |_| false);
                 }
             }
         }
@@ -190,6 +235,7 @@ impl Ingest {
         self.shed.lock().release(up_to);
         let outstanding = self.shed.lock().is_outstanding();
         Counters::set(&self.shared.counters.shed_outstanding, u64::from(outstanding));
+        self.placements.forget_unused(self.shared.clock.monotonic_ms());
         Counters::add(&self.shared.counters.releases, 1);
     }
 }

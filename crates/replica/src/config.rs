@@ -1,6 +1,7 @@
 //! Settings of the recorder, and why it could not start.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use keyviz_lineage::Step;
 use keyviz_store::StoreError;
@@ -31,6 +32,9 @@ pub struct RecorderConfig {
     pub default_step: Step,
     /// When the WAL syncs.
     pub wal_sync: SyncPolicy,
+    /// With [`SyncPolicy::Os`], how long a column waits at most until it is synced all the same; `None` =
+    /// as long as the system likes.
+    pub wal_sync_interval: Option<Duration>,
 }
 
 impl RecorderConfig {
@@ -46,6 +50,7 @@ impl RecorderConfig {
             wal_max_bytes: 64 << 20,
             default_step: Step::MINUTE,
             wal_sync: SyncPolicy::EveryRecord,
+            wal_sync_interval: None,
         }
     }
 }

@@ -95,6 +95,19 @@ struct Day {
 }
 
 impl Day {
+    fn begin() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: Arc::new(ManualClock::at(START_MS)),
+            files: FaultyFs::new(),
+            refuses: Arc::default(),
+            dice: Dice(20_261_122),
+            model: Model::new(),
+            refused: 0,
+            stored: 0,
+        }
+    }
+
     fn open(&self) -> Recorder {
         let config = RecorderConfig::new(self.folder.path());
         self.refuses.store(false, Ordering::Relaxed);
@@ -135,6 +148,19 @@ impl Day {
             let again = block_on(again);
             let is_known = matches!(again, Verdict::Duplicate);
             assert!(is_known, "{again:?}");
+        }
+    }
+
+    /// A minute of true clocks; what cannot be sent is kept.
+    fn minute(&mut self, tellers: &mut [Teller], sent_to: Option<&Recorder>) {
+        self.clock.advance(MINUTE_MS);
+        for teller in tellers {
+            let column = teller.column(self.clock.unix_ms(), &mut self.dice);
+            teller.unsent.push(column);
+            let Some(recorder) = sent_to else { continue };
+            for column in std::mem::take(&mut teller.unsent) {
+                self.send(recorder, teller, &column);
+            }
         }
     }
 
@@ -198,16 +224,7 @@ fn trouble(teller: &mut Teller, true_ms: u64, dice: &mut Dice) {
 #[test]
 fn a_day_of_clocks_that_lie_and_nodes_that_die_holds_what_was_stored() {
     let days = std::env::var("KEYVIZ_SIMULATED_DAYS").map_or(1, |days| days.parse().unwrap());
-    let mut day = Day {
-        folder: tempfile::tempdir().unwrap(),
-        clock: Arc::new(ManualClock::at(START_MS)),
-        files: FaultyFs::new(),
-        refuses: Arc::default(),
-        dice: Dice(20_261_122),
-        model: Model::new(),
-        refused: 0,
-        stored: 0,
-    };
+    let mut day = Day::begin();
     let (mut tellers, mut true_ms, mut restarts) = (tellers(), START_MS, 0);
     let mut recorder = day.open();
     for _ in 0..days * 24 * 60 {
@@ -252,4 +269,43 @@ fn a_day_of_clocks_that_lie_and_nodes_that_die_holds_what_was_stored() {
     eprintln!("{} columns stored, {} refused, {restarts} restarts", day.stored, day.refused);
     assert!(restarts > 5 && day.stored > 1_000 && day.refused > 0);
     assert!(day.clock.unix_ms() >= START_MS + days * 24 * HOUR_MS);
+}
+
+/// A node is killed and stays down for three days. Its sources kept the first hour of what they could
+/// not send, and gave up the rest.
+#[test]
+fn three_days_down_are_a_gap_and_nothing_else() {
+    let mut day = Day::begin();
+    let mut tellers = tellers();
+    let recorder = day.open();
+    for at in 0..90 {
+        day.minute(&mut tellers, Some(&recorder));
+        if at == 60 {
+            persist(&recorder);
+        }
+    }
+    day.end(recorder, true);
+    (0..60).for_each(|_| day.minute(&mut tellers, None));
+    let down_ms = day.clock.unix_ms();
+    day.clock.advance(3 * 24 * HOUR_MS);
+    let recorder = day.open();
+    day.check(&recorder);
+    (0..30).for_each(|_| day.minute(&mut tellers, Some(&recorder)));
+    let true_ms = day.clock.unix_ms();
+    persist(&recorder);
+    day.check(&recorder);
+    assert_eq!(
+        (day.refused, day.stored),
+        (0, 3 * (90 + 60 + 30)),
+        "three days late is not too late"
+    );
+    // Whole hours of nothing are left, and who should have told of them is still known.
+    let view = recorder.view().unwrap();
+    let gap = unix_hour(down_ms) + 2..=unix_hour(true_ms) - 2;
+    assert!(gap.clone().count() > 60 && view.coverage(1, gap.clone()).is_empty());
+    let members = view.members(1).unwrap();
+    let expected = members.iter().filter(|(_, member)| {
+        member.expected_within(gap.start() * HOUR_MS, (gap.end() + 1) * HOUR_MS)
+    });
+    assert_eq!(expected.count(), 3, "so the gap is missing, not idle");
 }

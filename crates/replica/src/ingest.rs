@@ -4,7 +4,7 @@
 //! Invariants: entries of one (node, boot) are taken in order, each once, ever; every consumed
 //! sequence leaves a WAL record (a column, or a skip mark), so the order survives a restart (R6); no
 //! acknowledgement before the WAL's commit (R2).
-//! Logging, committing and releasing are in `commit.rs`.
+//! Columns are in `ingest/columns.rs`; logging, committing and releasing in `commit.rs`.
 //! Must not: read a stored block (a checkpoint does), or wait for a checkpoint.
 
 use std::collections::{HashMap, HashSet};
@@ -14,21 +14,22 @@ use std::sync::mpsc::Receiver;
 use futures::channel::oneshot;
 use keyviz_codec::column_record;
 use keyviz_codec::marks::{BootMark, digest};
-use keyviz_lineage::hlc::MAX_AHEAD_MS;
 use keyviz_lineage::{
-    Change, Column, Entry, GraphError, GroupId, Hlc, ProposalId, RouteId, SourceId, Transition,
+    Change, Entry, GraphError, GroupId, Hlc, ProposalId, RouteId, SourceId, Transition,
 };
 use keyviz_store::StoreError;
-use keyviz_wal::{Wal, WalError};
+use keyviz_wal::Wal;
 
-use crate::admit::{self, Admitted};
 use crate::backup::{BackupError, Held};
 use crate::command::{Command, Outcome, ProposeError, Sweep};
 use crate::counters::Counters;
 use crate::issuer::Issuer;
-use crate::memory::Placed;
+use crate::memory::Arrival;
+use crate::placement::Placements;
 use crate::recorder::Shared;
 use crate::shed::SharedShedLog;
+
+mod columns;
 
 /// WAL record: a column ([`column_record`]).
 pub(crate) const KIND_COLUMN: u8 = 1;
@@ -109,7 +110,7 @@ pub(crate) struct Pending {
 
 /// What readers will see of an entry once it is durable.
 pub(crate) enum Effect {
-    Column { wal_sequence: u64, source: SourceId, column: Column, placed: Vec<Placed> },
+    Column { wal_sequence: u64, arrival: Arrival },
     Leave { wal_sequence: u64, source: SourceId, left_ms: u64 },
 }
 
@@ -120,6 +121,8 @@ pub(crate) struct Ingest {
     /// Boots whose mark is newer here than in the store.
     pub(crate) changed_boots: HashSet<SourceId>,
     pub(crate) issuer: Issuer,
+    /// Where the rows of each source belong.
+    pub(crate) placements: Placements,
     /// Decided on in this batch.
     pub(crate) pending: Vec<Pending>,
     /// WAL bytes appended in this batch.
@@ -137,6 +140,8 @@ pub(crate) struct Ingest {
     pub(crate) tell_shed_after_ms: u64,
     /// The same of a WAL that cannot be released.
     pub(crate) tell_kept_after_ms: u64,
+    /// When the WAL has to be synced although nobody waits for it, by the monotonic clock.
+    pub(crate) sync_due_ms: Option<u64>,
 }
 
 impl Ingest {
@@ -144,7 +149,7 @@ impl Ingest {
         shared: Arc<Shared>,
         wal: Wal,
         boots: HashMap<SourceId, BootMark>,
-        issuer: Issuer,
+        (issuer, placements): (Issuer, Placements),
         shed: SharedShedLog,
     ) -> Self {
         Self {
@@ -153,6 +158,7 @@ impl Ingest {
             boots,
             changed_boots: HashSet::new(),
             issuer,
+            placements,
             pending: Vec::new(),
             batch_bytes: 0,
             limbo: Vec::new(),
@@ -161,6 +167,7 @@ impl Ingest {
             shed_untold: (0, 0),
             tell_shed_after_ms: 0,
             tell_kept_after_ms: 0,
+            sync_due_ms: None,
         }
     }
 
@@ -168,7 +175,7 @@ impl Ingest {
         if let Err(reason) = self.complete_moves(None) {
             tracing::warn!(reason, "a move will be completed later");
         }
-        while let Ok(job) = jobs.recv() {
+        while let Some(job) = self.wait_for_job(jobs) {
             let mut next = Some(job);
             while let Some(job) = next {
                 if self.handle(job) {
@@ -178,6 +185,7 @@ impl Ingest {
                 next = if full { None } else { jobs.try_recv().ok() };
             }
             self.finish();
+            self.sync_if_due();
         }
     }
 
@@ -260,7 +268,7 @@ impl Ingest {
             return (Verdict::Refused(reason), None);
         }
         if sequence <= last {
-            return (self.taken_before(source, sequence, known), None);
+            return (self.taken_before(source, sequence, entry, known), None);
         }
         if sequence - 1 != last {
             let reason = format!(
@@ -282,7 +290,7 @@ impl Ingest {
         match taken {
             Ok((verdict, effect)) => {
                 let window_end_ms = match &effect {
-                    Some(Effect::Column { column, .. }) => column.window.end_ms(),
+                    Some(Effect::Column { arrival, .. }) => arrival.column.window.end_ms(),
                     Some(Effect::Leave { .. }) | None => 0,
                 };
                 let now_ms = self.shared.clock.unix_ms();
@@ -295,9 +303,22 @@ impl Ingest {
         }
     }
 
-    fn taken_before(&self, source: &SourceId, sequence: u64, known: u64) -> Verdict {
+    fn taken_before(
+        &self,
+        source: &SourceId,
+        sequence: u64,
+        entry: &Result<Entry, String>,
+        known: u64,
+    ) -> Verdict {
         let held = self.boots.get(source).and_then(|mark| mark.digest_of(sequence));
-        if known == 0 || held.is_none_or(|held| held == known) {
+        // An older keyviz may have taken it, and told it by the bytes that it wrote.
+        let as_before = || match entry {
+            Ok(Entry::Column(column)) => {
+                digest(&column_record::encode_as_before(source, sequence, column))
+            }
+            _ => 0,
+        };
+        if known == 0 || held.is_none_or(|held| held == known || held == as_before()) {
             Counters::add(&self.shared.counters.duplicates, 1);
             return Verdict::Duplicate;
         }
@@ -306,99 +327,6 @@ impl Ingest {
             "sequence {sequence} of {} boot {} was taken before with other content; a boot id names one numbering, draw a new one",
             source.node, source.boot
         ))
-    }
-
-    fn take_column(
-        &mut self,
-        source: &SourceId,
-        sequence: u64,
-        column: &Column,
-        payload: Vec<u8>,
-    ) -> Taken {
-        if let Some(reason) = self.untimely(column) {
-            return self.refuse(source, sequence, reason);
-        }
-        let Admitted { placed, refused, strays, .. } = self.admit(column)?;
-        let (from_ms, until_ms) = (column.window.start_ms, column.window.end_ms());
-        self.shared.machine.note_recorded(&strays, from_ms, until_ms);
-        let counters = &self.shared.counters;
-        Counters::add(&counters.refused_rows, refused.len() as u64);
-        let mut column = column.clone();
-        let (payload, flags) = if refused.is_empty() {
-            (payload, 0)
-        } else {
-            column.rows = placed.iter().map(|(_, row)| row.clone()).collect();
-            (column_record::encode(source, sequence, &column), FLAG_ROWS_LEFT_OUT)
-        };
-        let wal_sequence = match self.log(KIND_COLUMN, flags, &payload) {
-            Err(WalError::RecordTooLarge { bytes, max_record_bytes }) => {
-                let reason = format!(
-                    "the column takes {bytes} bytes, a WAL record holds {max_record_bytes}; send fewer rows a column, or raise --wal-max-bytes"
-                );
-                return self.refuse(source, sequence, reason);
-            }
-            logged => logged.map_err(|error| error.to_string())?,
-        };
-        self.shed.lock().column(wal_sequence, source, sequence, &column);
-        let verdict = Verdict::Stored { rows: placed.len() as u64, refused_rows: refused };
-        let source = source.clone();
-        Ok((verdict, Some(Effect::Column { wal_sequence, source, column, placed })))
-    }
-
-    /// Why a column's time keeps it out, if it does.
-    fn untimely(&self, column: &Column) -> Option<String> {
-        let now_ms = self.shared.clock.unix_ms();
-        let (start_ms, counters) = (column.window.start_ms, &self.shared.counters);
-        let oldest_ms = self.shared.store.retention().oldest_ms_at(now_ms);
-        if start_ms < oldest_ms {
-            Counters::add(&counters.late_columns, 1);
-            return Some(format!(
-                "window {start_ms} is older than the retention, which begins at {oldest_ms}; raise --retention, or shift the trace to now"
-            ));
-        }
-        if start_ms > now_ms.saturating_add(MAX_AHEAD_MS) {
-            Counters::add(&counters.future_columns, 1);
-            return Some(format!(
-                "window {start_ms} is more than 5 minutes ahead of this node's clock ({now_ms}); check the sender's clock"
-            ));
-        }
-        None
-    }
-
-    /// Places every row, backfilling routes that keyviz has not met.
-    fn admit(&mut self, column: &Column) -> Result<Admitted, String> {
-        let first = admit::place(&self.shared.machine.graph(), column, false);
-        if first.unknown.is_empty() {
-            return Ok(first);
-        }
-        let mut by_group: HashMap<GroupId, Vec<Transition>> = HashMap::new();
-        for row in &first.unknown {
-            let (hlc, proposal) = self.issuer.draw(1).map_err(|error| error.to_string())?;
-            by_group.entry(row.group).or_default().push(admit::backfill(row, hlc, proposal));
-        }
-        let mut reasons: HashMap<(GroupId, RouteId), String> = HashMap::new();
-        for (group, transitions) in by_group {
-            let routes: Vec<RouteId> = transitions.iter().map(backfilled_route).collect();
-            let results = self.propose(group, Command::Transitions(transitions))?.transitions;
-            for (route, result) in routes.into_iter().zip(results) {
-                match result {
-                    Ok(_) => Counters::add(&self.shared.counters.backfills, 1),
-                    Err(error) => {
-                        let reason = format!("its bounds contradict what is known: {error}");
-                        reasons.insert((group, route), reason);
-                    }
-                }
-            }
-        }
-        let mut admitted = admit::place(&self.shared.machine.graph(), column, false);
-        for row in std::mem::take(&mut admitted.unknown) {
-            let reason = reasons.get(&(row.group, row.route)).cloned();
-            admitted.refused.push((
-                row.route,
-                reason.unwrap_or_else(|| "no lineage has these bounds".to_owned()),
-            ));
-        }
-        Ok(admitted)
     }
 
     fn take_transition(
@@ -487,10 +415,3 @@ impl Ingest {
 }
 
 type Taken = Result<(Verdict, Option<Effect>), String>;
-
-fn backfilled_route(transition: &Transition) -> RouteId {
-    match &transition.change {
-        Change::Backfill { route } => route.route,
-        _ => 0,
-    }
-}

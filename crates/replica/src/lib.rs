@@ -43,6 +43,7 @@ mod newest;
 mod numbers;
 mod persist;
 mod pins;
+mod placement;
 mod reclaim;
 mod recorder;
 mod recovery;

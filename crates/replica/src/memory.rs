@@ -6,15 +6,26 @@
 //! in, and its place in the index are in that group's delta, so that the one applied mark of that
 //! group says whether the store has it. It has no route and no lineage, so it goes past
 //! [`crate::admit`]: there is nothing to resolve, to backfill or to contradict.
-//! Invariant: a delta says from which to which WAL record it holds its group's rows, so a reader can
-//! tell by the group's applied mark whether the store has it already (R5).
+//! The cells of a column wait as they were logged, and are folded into the blocks of the open deltas many
+//! columns at a time (`memory/fold.rs`): when a delta is sealed, and when a reader asks.
+//! Invariants: a delta says from which to which WAL record it holds its group's rows, so a reader can
+//! tell by the group's applied mark whether the store has it already (R5). What waits belongs to open
+//! deltas, which know of it: nothing is sealed, and no snapshot taken, while something waits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use keyviz_codec::column_record::ColumnRecord;
 use keyviz_codec::marks::Member;
-use keyviz_codec::{BucketIndex, CellEntry, Contributor, Coverage, HourBlocks, WindowCover};
-use keyviz_lineage::{Bucket, Column, GroupId, LineageId, Row, SourceId, Window, id};
+use keyviz_codec::{
+    BucketIndex, CellEntry, CodecError, Contributor, Coverage, HourBlocks, WindowCover,
+};
+use keyviz_lineage::{Bucket, Column, GroupId, LineageId, SourceId, Window};
+
+use crate::placement::Placement;
+use fold::Waiting;
+
+mod fold;
 
 /// What a stretch of the WAL adds to one group.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +67,8 @@ pub(crate) struct GroupMemory {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     groups: BTreeMap<GroupId, GroupMemory>,
+    /// Columns whose cells are not in the open deltas yet, by WAL sequence.
+    waiting: Vec<Waiting>,
 }
 
 /// One group at one instant: what the store may not have yet, and who is expected.
@@ -65,36 +78,47 @@ pub(crate) struct GroupSnapshot {
     pub(crate) members: BTreeMap<String, Member>,
 }
 
-/// A row with the lineage that it was resolved to.
-pub(crate) type Placed = (LineageId, Row);
+/// What memory takes of a column.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) source: SourceId,
+    /// All but its rows.
+    pub(crate) column: Column,
+    /// What was counted in the rows, as it was logged.
+    pub(crate) cells: Box<[u8]>,
+    pub(crate) placement: Arc<Placement>,
+}
+
+impl Arrival {
+    /// Of a record whose rows are placed like this.
+    ///
+    /// # Errors
+    /// A record that is malformed.
+    pub(crate) fn of(
+        record: &ColumnRecord<'_>,
+        placement: Arc<Placement>,
+    ) -> Result<Self, CodecError> {
+        let (source, column) = (record.source.clone(), record.without_rows()?);
+        Ok(Self { source, column, cells: record.cells().into(), placement })
+    }
+}
 
 impl Memory {
     pub(crate) fn set_members(&mut self, group: GroupId, members: BTreeMap<String, Member>) {
         self.groups.entry(group).or_default().members = members;
     }
 
-    /// Adds a column. Rows, buckets and coverage of groups for which `skip` holds are left out (the
-    /// store has them already).
+    /// Adds a column. Buckets and coverage of groups for which `skip` holds are left out (the store has
+    /// them already), as their rows were when it was placed.
     pub(crate) fn add(
         &mut self,
         wal_sequence: u64,
-        source: &SourceId,
-        column: &Column,
-        placed: &[Placed],
+        arrival: Arrival,
         skip: impl Fn(GroupId) -> bool,
     ) {
+        let Arrival { source, column, cells, placement } = arrival;
+        let (source, column) = (&source, &column);
         let (window, index) = (column.window, column.window.index_in_hour() as u16);
-        let mut contributor = Contributor { node: source.node.as_str().into(), group: 0, term: 0 };
-        for (lineage, row) in placed.iter().filter(|(_, row)| !skip(row.group)) {
-            contributor.term = row.term;
-            let delta = self.open(row.group, wal_sequence);
-            let blocks = delta.blocks.entry((*lineage, window.hour())).or_default();
-            let entry = CellEntry { index, counts: row.counts, flags: row.flags };
-            blocks.block_mut(window.step).add(&contributor, entry);
-            if id::is_unrecorded(*lineage) {
-                blocks.set_bounds(row.range.clone());
-            }
-        }
         for bucket in column.buckets.iter().filter(|bucket| !skip(bucket.group)) {
             self.add_bucket(wal_sequence, source, window, bucket);
         }
@@ -114,6 +138,13 @@ impl Memory {
                 let changed = member.clone();
                 self.open(group, wal_sequence).members.insert(source.node.clone(), changed);
             }
+        }
+        debug_assert!(
+            placement.runs.iter().all(|(group, _)| column.groups.contains(group) && !skip(*group)),
+            "the open deltas of all its groups know of it"
+        );
+        if !placement.runs.is_empty() {
+            self.waiting.push(Waiting { window, cells, placement });
         }
     }
 
@@ -168,6 +199,12 @@ impl Memory {
         delta
     }
 
+    /// Folds every column that waits into the open deltas.
+    fn settle(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        fold::fold(&waiting, &mut self.groups);
+    }
+
     fn member(&mut self, group: GroupId, node: &str) -> &mut Member {
         let members = &mut self.groups.entry(group).or_default().members;
         if !members.contains_key(node) {
@@ -203,6 +240,7 @@ impl Memory {
     /// Seals what a group has gathered, unless something sealed is still waiting for the store: then
     /// that comes first, and what has gathered goes on gathering in one piece.
     pub(crate) fn seal(&mut self, group: GroupId) -> Option<Arc<Delta>> {
+        self.settle();
         let memory = self.groups.get_mut(&group)?;
         if memory.sealed.is_empty() && !memory.open.is_empty() {
             memory.sealed.push(std::mem::take(&mut memory.open));
@@ -224,8 +262,19 @@ impl Memory {
         deltas.filter(|delta| !delta.is_empty()).map(|delta| delta.first_wal).min()
     }
 
-    /// What a reader needs: cheap handles to every delta, and the members.
-    pub(crate) fn snapshot(&self) -> BTreeMap<GroupId, GroupSnapshot> {
+    /// What a reader needs: cheap handles to every delta, and the members. `None` while columns wait:
+    /// then it takes [`Memory::settled_snapshot`].
+    pub(crate) fn snapshot(&self) -> Option<BTreeMap<GroupId, GroupSnapshot>> {
+        self.waiting.is_empty().then(|| self.handles())
+    }
+
+    /// The same, once every column that waits is folded in.
+    pub(crate) fn settled_snapshot(&mut self) -> BTreeMap<GroupId, GroupSnapshot> {
+        self.settle();
+        self.handles()
+    }
+
+    fn handles(&self) -> BTreeMap<GroupId, GroupSnapshot> {
         self.groups
             .iter()
             .map(|(&group, memory)| {
@@ -236,3 +285,7 @@ impl Memory {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[path = "memory_test.rs"]
+mod memory_test;

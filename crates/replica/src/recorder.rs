@@ -2,6 +2,7 @@
 //!
 //! Starts the ingest and checkpoint threads over one data folder, takes entries, gives views.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,7 +20,7 @@ use crate::events::{self, Event, EventKind};
 use crate::gc::Gc;
 use crate::group_log::{GroupLog, LocalGroupLog};
 use crate::ingest::{Job, Verdict};
-use crate::memory::Memory;
+use crate::memory::{GroupSnapshot, Memory};
 use crate::memory_tier::{self, MemoryTierStatus};
 use crate::recovery::MakeLog;
 use crate::state_machine::StateMachine;
@@ -118,6 +119,12 @@ impl Shared {
 
     pub(crate) fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
         self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What readers need of memory. What waits to be folded in is, first.
+    pub(crate) fn memory_snapshot(&self) -> BTreeMap<GroupId, GroupSnapshot> {
+        let settled = self.memory().snapshot();
+        settled.unwrap_or_else(|| self.memory_mut().settled_snapshot())
     }
 
     pub(crate) fn wake_checkpoint(&self) {

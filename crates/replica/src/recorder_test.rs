@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::executor::block_on;
 use keyviz_lineage::clock::ManualClock;
@@ -11,6 +11,7 @@ use keyviz_lineage::{
 };
 use keyviz_store::{History, visit_series};
 use keyviz_wal::testing::{Fault, FaultyFs, Op, PowerCut};
+use keyviz_wal::{SyncPolicy, Wal, WalOptions};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -194,6 +195,38 @@ fn what_a_failed_fsync_left_takes_effect_later_and_never_twice() {
     let recorder = open(&clock);
     assert_eq!(contents(&recorder).values().sum::<u64>(), 15);
     assert_eq!(block_on(recorder.greet(source(1))).unwrap(), 3);
+}
+
+#[test]
+fn what_was_acknowledged_an_interval_ago_survives_a_power_cut() {
+    for interval in [Some(Duration::from_millis(1)), None] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(START_MS + 5_000));
+        let files = FaultyFs::new();
+        let config = RecorderConfig {
+            wal_sync: SyncPolicy::Os,
+            wal_sync_interval: interval,
+            ..RecorderConfig::new(folder.path())
+        };
+        let on = Arc::new(files.clone());
+        let recorder = Recorder::open_on(on, config, clock, &Progress::default()).unwrap();
+        let synced = files.calls(Op::SyncData);
+        let entry = column(1, vec![row(1, range("", ""), 5)]);
+        assert!(matches!(send(&recorder, 1, 1, entry), Verdict::Stored { .. }));
+        // Nothing else comes; however long it takes, it is synced.
+        while interval.is_some() && files.calls(Op::SyncData) == synced {
+            std::thread::yield_now();
+        }
+        // The sync is over once the next question is answered.
+        assert_eq!(block_on(recorder.greet(source(1))).unwrap(), 2);
+        let after = files.fork();
+        after.power_cut(PowerCut::HARD);
+        let wal = folder.path().join("wal");
+        let opened = Wal::open(Arc::new(after), &wal, WalOptions::default());
+        let (_, mut records) = opened.unwrap();
+        // Without an interval the cut takes it: so the method proves something.
+        assert_eq!(records.next_record().is_some(), interval.is_some());
+    }
 }
 
 #[test]

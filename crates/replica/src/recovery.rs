@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
-use keyviz_codec::column_record;
+use keyviz_codec::column_record::{self, ColumnRecord};
 use keyviz_codec::marks::{Applied, BootMark, digest};
 use keyviz_codec::shed_record::{Held, ShedEntry};
 use keyviz_lineage::{Clock, Column, GroupId, HOUR_MS, Hlc, LineageGraph, LineageId, SourceId};
@@ -24,7 +24,8 @@ use crate::gc::Gc;
 use crate::group_log::GroupLog;
 use crate::ingest::{FLAG_ROWS_LEFT_OUT, Ingest, KIND_COLUMN, KIND_LEAVE, KIND_SKIP};
 use crate::issuer::Issuer;
-use crate::memory::Memory;
+use crate::memory::{Arrival, Memory};
+use crate::placement::{Placement, Placements, Placing};
 use crate::recorder::{CheckpointSignal, Progress, Shared};
 use crate::rehome::Rehome;
 use crate::shed::{Noted, SharedShedLog, ShedLog};
@@ -81,6 +82,7 @@ pub(crate) fn recover(
         boots,
         memory,
         homes: Rehome { machine: Arc::clone(&machine), log: Arc::clone(&log), issuer, rehomed: 0 },
+        placements: Placements::default(),
         seen: HashMap::new(),
         shed_log,
         noted,
@@ -88,7 +90,7 @@ pub(crate) fn recover(
         now_ms: clock.unix_ms(),
     };
     replay.run(recovery, progress)?;
-    let Replay { boots, memory, homes, seen, shed_log, .. } = replay;
+    let Replay { boots, memory, homes, placements, seen, shed_log, .. } = replay;
     // Covers what the replay delivered, before any of it is acknowledged again.
     wal.commit()?;
     let shed = SharedShedLog::new(shed_log);
@@ -108,7 +110,7 @@ pub(crate) fn recover(
         _damaged_pins: damaged_pins,
         _data_dir: data_dir,
     });
-    let mut ingest = Ingest::new(shared, wal, boots, homes.issuer, shed);
+    let mut ingest = Ingest::new(shared, wal, boots, (homes.issuer, placements), shed);
     ingest.changed_boots.extend(seen.into_keys());
     Ok(ingest)
 }
@@ -185,6 +187,7 @@ struct Replay<'a> {
     boots: HashMap<SourceId, BootMark>,
     memory: Memory,
     homes: Rehome,
+    placements: Placements,
     /// For each boot, the sequences that this replay has met, with their first WAL record.
     seen: HashMap<SourceId, HashMap<u64, u64>>,
     shed_log: ShedLog,
@@ -251,8 +254,12 @@ impl Replay<'_> {
         self.lose_before(record.sequence);
         // It was noted, and then it was not shed after all.
         self.noted.remove(&record.sequence);
-        let (source, sequence, column) = match read(record) {
-            Ok(read) => read,
+        let taken = match record.kind {
+            KIND_COLUMN => self.take_column(record)?,
+            _ => self.take_mark(record),
+        };
+        match taken {
+            Ok(()) => Counters::add(&self.counters.replayed_records, 1),
             Err(reason) => {
                 Counters::add(&self.counters.unusable_records, 1);
                 tracing::error!(
@@ -260,47 +267,114 @@ impl Replay<'_> {
                     reason,
                     "a WAL record cannot be used"
                 );
-                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// A sequence that was consumed without a column.
+    fn take_mark(&mut self, record: &Record<'_>) -> Result<(), String> {
+        let (source, sequence, _) = read(record)?;
+        if record.kind == KIND_LEAVE {
+            self.shed_log.leave(record.sequence, &source, sequence);
+        } else {
+            self.shed_log.skip(record.sequence, &source, sequence);
+        }
+        let first_wal = self.consume(record, &source, sequence, 0);
+        if record.kind == KIND_LEAVE {
+            let left_ms = self.boots.get(&source).map_or(0, |mark| mark.last_window_end_ms);
+            let done = |group| is_applied(&self.applied, group, record.sequence, first_wal);
+            self.memory.leave(record.sequence, &source.node, left_ms, done);
+        }
+        Ok(())
+    }
+
+    fn take_column(&mut self, record: &Record<'_>) -> Result<Result<(), String>, StoreError> {
+        let payload = match column_record::of_this_version(record.payload) {
+            Ok(payload) => payload,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let parsed = match ColumnRecord::parse(&payload) {
+            Ok(parsed) => parsed,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        // What it says of its rows is looked at before anything is taken of it.
+        let known = self.placements.are_known(&parsed);
+        let whole = match if known { parsed.without_rows() } else { parsed.column() } {
+            Ok(column) => column,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let (source, sequence) = (&parsed.source, parsed.sequence);
+        self.shed_log.column(record.sequence, source, sequence, &whole);
+        let first_wal = self.consume(record, source, sequence, whole.window.end_ms());
+        let applied = &self.applied;
+        let done = |group| is_applied(applied, group, record.sequence, first_wal);
+        let left_out: Vec<GroupId> = whole.groups.iter().copied().filter(|&g| done(g)).collect();
+        let placement = {
+            let graph = self.homes.machine.graph();
+            let (window, left_out) = (whole.window, &*left_out);
+            let placing = Placing { graph: &graph, window, trusted: true, left_out };
+            self.placements.of(&parsed, placing)
+        };
+        let placement = match placement {
+            Some(placement) => placement,
+            None => {
+                let column = if known { parsed.column() } else { Ok(whole) };
+                // invariant: rows that are known were looked at before
+                let Ok(column) = column else {
+                    return Ok(Err("its rows are malformed".to_owned()));
+                };
+                let admitted = self.homes.place(&column, &left_out)?;
+                let placement = Arc::new(Placement::new(&parsed, &column, &admitted, left_out));
+                self.placements.keep(source, Arc::clone(&placement));
+                placement
             }
         };
-        Counters::add(&self.counters.replayed_records, 1);
-        match &column {
-            Some(column) => self.shed_log.column(record.sequence, &source, sequence, column),
-            None if record.kind == KIND_LEAVE => {
-                self.shed_log.leave(record.sequence, &source, sequence);
-            }
-            None => self.shed_log.skip(record.sequence, &source, sequence),
+        match Arrival::of(&parsed, placement) {
+            Ok(arrival) => self.memory.add(record.sequence, arrival, done),
+            Err(error) => return Ok(Err(error.to_string())),
         }
-        let seen = self.seen.entry(source.clone()).or_default();
+        Ok(Ok(()))
+    }
+
+    /// A sequence is taken. Returns the first WAL record that it has: there are two where the first
+    /// write failed, yet survived.
+    fn consume(
+        &mut self,
+        record: &Record<'_>,
+        source: &SourceId,
+        sequence: u64,
+        window_end_ms: u64,
+    ) -> u64 {
+        let seen = match self.seen.get_mut(source) {
+            Some(seen) => seen,
+            None => self.seen.entry(source.clone()).or_default(),
+        };
         let first_wal = *seen.entry(sequence).or_insert(record.sequence);
-        let window_end_ms = column.as_ref().map_or(0, |column| column.window.end_ms());
-        let mark = self.boots.entry(source.clone()).or_default();
+        let mark = match self.boots.get_mut(source) {
+            Some(mark) => mark,
+            None => self.boots.entry(source.clone()).or_default(),
+        };
         if sequence > mark.last_sequence {
             let as_sent = record.kind == KIND_COLUMN && record.flags & FLAG_ROWS_LEFT_OUT == 0;
             let known = if as_sent { digest(record.payload) } else { 0 };
             mark.take(sequence, known, window_end_ms, self.now_ms);
         }
-        let left_ms = mark.last_window_end_ms;
-        let applied = &self.applied;
-        let done = |group| {
-            let mark = applied.get(&group).map_or(0, |applied| applied.wal_sequence);
-            // A sequence stands in the WAL twice when its first write failed, yet survived. A group
-            // that the first one was replayed into has it; one that had passed the first by has not.
-            mark >= record.sequence || first_wal < record.sequence && mark < first_wal
-        };
-        match column {
-            Some(mut column) => {
-                column.rows.retain(|row| !done(row.group));
-                let placed = self.homes.place(&column)?;
-                self.memory.add(record.sequence, &source, &column, &placed, done);
-            }
-            None if record.kind == KIND_LEAVE => {
-                self.memory.leave(record.sequence, &source.node, left_ms, done);
-            }
-            None => {}
-        }
-        Ok(())
+        first_wal
     }
+}
+
+/// Whether a group has a WAL record. A sequence stands in the WAL twice when its first write failed, yet
+/// survived: a group that the first one was replayed into has it; one that had passed the first by has
+/// not.
+fn is_applied(
+    applied: &HashMap<GroupId, Applied>,
+    group: GroupId,
+    wal_sequence: u64,
+    first_wal: u64,
+) -> bool {
+    let mark = applied.get(&group).map_or(0, |applied| applied.wal_sequence);
+    mark >= wal_sequence || first_wal < wal_sequence && mark < first_wal
 }
 
 fn tell_lost(counters: &Counters) {

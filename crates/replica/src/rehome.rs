@@ -19,11 +19,10 @@ use keyviz_lineage::{
 };
 use keyviz_store::StoreError;
 
-use crate::admit;
+use crate::admit::{self, Admitted, Holds};
 use crate::command::{Command, ProposeError};
 use crate::group_log::GroupLog;
 use crate::issuer::Issuer;
-use crate::memory::Placed;
 use crate::state_machine::StateMachine;
 
 /// Finds lineages for replayed rows.
@@ -36,13 +35,17 @@ pub(crate) struct Rehome {
 }
 
 impl Rehome {
-    /// Every row of the column with its lineage.
-    pub(crate) fn place(&mut self, column: &Column) -> Result<Vec<Placed>, StoreError> {
-        let admit::Admitted { mut placed, unknown, mut strays, .. } =
-            admit::place(&self.machine.graph(), column, true);
-        for row in unknown {
+    /// Every row of the column with its lineage, but those of groups that are `left_out`.
+    pub(crate) fn place(
+        &mut self,
+        column: &Column,
+        left_out: &[GroupId],
+    ) -> Result<Admitted, StoreError> {
+        let mut admitted = admit::place(&self.machine.graph(), column, true, left_out);
+        for at in std::mem::take(&mut admitted.unknown) {
+            let row = &column.rows[at];
             self.rehomed += 1;
-            let lineage = self.home(&row, column.window)?;
+            let lineage = self.home(row, column.window)?;
             tracing::warn!(
                 route = row.route,
                 group = row.group,
@@ -50,11 +53,13 @@ impl Rehome {
                 window_unix_ms = column.window.start_ms,
                 "a replayed row had lost its lineage record and got another"
             );
-            strays.push(lineage);
-            placed.push((lineage, row));
+            admitted.strays.push(lineage);
+            admitted.lineages[at] = Some(lineage);
+            admitted.holds = Holds::NEVER;
         }
-        self.machine.note_recorded(&strays, column.window.start_ms, column.window.end_ms());
-        Ok(placed)
+        let (from_ms, until_ms) = (column.window.start_ms, column.window.end_ms());
+        self.machine.note_recorded(&admitted.strays, from_ms, until_ms);
+        Ok(admitted)
     }
 
     fn home(&mut self, row: &Row, window: Window) -> Result<LineageId, StoreError> {

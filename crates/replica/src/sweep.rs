@@ -118,7 +118,7 @@ impl Ingest {
             // Rows of a commit that failed are in neither place. The next hour will do.
             return;
         }
-        let memory = self.shared.memory().snapshot();
+        let memory = self.shared.memory_snapshot();
         let deltas = memory.get(&group).map_or(&[][..], |held| &held.deltas);
         let named: HashSet<LineageId> =
             deltas.iter().flat_map(|delta| delta.blocks.keys()).map(|(id, _)| *id).collect();

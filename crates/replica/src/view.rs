@@ -35,7 +35,7 @@ pub struct RecorderView<'a> {
 
 impl<'a> RecorderView<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Result<Self, StoreError> {
-        let memory = shared.memory().snapshot();
+        let memory = shared.memory_snapshot();
         // Newer than the memory: every lineage that a delta names is in it.
         let graph = shared.machine.graph();
         let store = shared.store.view(shared.clock.unix_ms());

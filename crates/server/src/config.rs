@@ -47,9 +47,13 @@ pub(crate) struct ServeArgs {
     /// Cap of the write-ahead log: at least 8MiB
     #[arg(long, env = "KEYVIZ_WAL_MAX_BYTES", default_value = "64MiB")]
     wal_max_bytes: String,
-    /// When the write-ahead log is synced: before every acknowledgement, or left to the system
+    /// When the write-ahead log is synced: before every acknowledgement, at an interval, or left to the
+    /// system
     #[arg(long, env = "KEYVIZ_WAL_SYNC", default_value = "every-column")]
     wal_sync: WalSync,
+    /// How often it is synced with --wal-sync=interval: 10ms to 1h
+    #[arg(long, env = "KEYVIZ_WAL_SYNC_INTERVAL", default_value = "1s")]
+    wal_sync_interval: String,
     /// Largest message taken on either port
     #[arg(long, env = "KEYVIZ_MAX_MESSAGE_BYTES", default_value = "16MiB")]
     max_message_bytes: String,
@@ -87,6 +91,8 @@ pub(crate) struct ServeArgs {
 pub(crate) enum WalSync {
     /// Before every acknowledgement: survives power loss.
     EveryColumn,
+    /// Every `--wal-sync-interval`: survives kill -9, and power loss but for the last interval.
+    Interval,
     /// When the system likes: survives kill -9.
     Os,
 }
@@ -115,6 +121,7 @@ struct ConfigFile {
     memory_max_bytes: Option<String>,
     wal_max_bytes: Option<String>,
     wal_sync: Option<WalSync>,
+    wal_sync_interval: Option<String>,
     max_message_bytes: Option<String>,
     backup_dir: Option<PathBuf>,
     read_token_file: Option<PathBuf>,
@@ -138,6 +145,7 @@ pub(crate) struct ServeConfig {
     pub(crate) memory_max_bytes: u64,
     pub(crate) wal_max_bytes: u64,
     pub(crate) wal_sync: WalSync,
+    pub(crate) wal_sync_interval: Duration,
     pub(crate) max_message_bytes: usize,
     pub(crate) backup_dir: Option<PathBuf>,
     pub(crate) read_token_file: Option<PathBuf>,
@@ -185,6 +193,12 @@ impl ServeArgs {
         origins.settle("wal_max_bytes", &mut self.wal_max_bytes, file.wal_max_bytes, Clone::clone);
         origins.settle("wal_sync", &mut self.wal_sync, file.wal_sync, value_name);
         origins.settle(
+            "wal_sync_interval",
+            &mut self.wal_sync_interval,
+            file.wal_sync_interval,
+            Clone::clone,
+        );
+        origins.settle(
             "max_message_bytes",
             &mut self.max_message_bytes,
             file.max_message_bytes,
@@ -229,6 +243,7 @@ impl ServeArgs {
             wal_max_bytes: bytes("wal-max-bytes", &self.wal_max_bytes)?,
             max_message_bytes: bytes("max-message-bytes", &self.max_message_bytes)? as usize,
             wal_sync: self.wal_sync,
+            wal_sync_interval: duration("wal-sync-interval", &self.wal_sync_interval)?,
             data_dir: self.data_dir,
             backup_dir: self.backup_dir,
             read_token_file: self.read_token_file,
@@ -244,6 +259,11 @@ impl ServeArgs {
             (second..=hour).contains(&config.persist_interval),
             "--persist-interval {}: must be between 1s and 1h",
             self.persist_interval
+        );
+        ensure!(
+            (Duration::from_millis(10)..=hour).contains(&config.wal_sync_interval),
+            "--wal-sync-interval {}: must be between 10ms and 1h",
+            self.wal_sync_interval
         );
         ensure!(config.retention >= hour, "--retention {}: must be at least 1h", self.retention);
         ensure!(

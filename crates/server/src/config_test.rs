@@ -56,6 +56,7 @@ fn what_is_out_of_range_is_named() {
         (["--retention", "1min"], "at least 1h"),
         (["--rollup-retention", "6d"], "at least --retention (7d)"),
         (["--persist-interval", "2h"], "between 1s and 1h"),
+        (["--wal-sync-interval", "5ms"], "between 10ms and 1h"),
         (["--wal-max-bytes", "1MiB"], "at least 8MiB"),
         (["--wal-max-bytes", "lots"], "such as 64MiB"),
         (["--http", "localhost"], "address and port"),

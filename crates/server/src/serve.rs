@@ -176,8 +176,10 @@ fn recorder_config(config: &ServeConfig) -> RecorderConfig {
         default_step: config.step,
         wal_sync: match config.wal_sync {
             WalSync::EveryColumn => SyncPolicy::EveryRecord,
-            WalSync::Os => SyncPolicy::Os,
+            WalSync::Interval | WalSync::Os => SyncPolicy::Os,
         },
+        wal_sync_interval: (config.wal_sync == WalSync::Interval)
+            .then_some(config.wal_sync_interval),
         ..RecorderConfig::new(&config.data_dir)
     }
 }

@@ -8,6 +8,7 @@
 pub mod graph;
 pub mod key_range;
 
+use keyviz_codec::column_record::{CellTile, Cells, ColumnRecord};
 use keyviz_codec::marks::{Applied, BootMark, Freeze, LeaderEvent, Mark, Member, Upgrade};
 use keyviz_codec::rollup::{Chunk, Columns, Entry, SLOTS, Tier};
 use keyviz_codec::{
@@ -51,13 +52,38 @@ pub fn bucket_index(input: &[u8]) {
     assert_eq!(index, before, "I1");
 }
 
-/// A column's WAL record, and a skip mark.
+/// A column's WAL record, and a skip mark. What is read of a record without decoding it is what is in
+/// it.
 pub fn column_record(input: &[u8]) {
+    if let Ok(record) = ColumnRecord::parse(input) {
+        read_in_pieces(&record);
+    }
     if let Ok((source, sequence)) = column_record::decode_skip(input) {
         assert_eq!(column_record::encode_skip(&source, sequence), input);
     }
     if let Ok((source, sequence, column)) = column_record::decode(input) {
         same_column(&source, sequence, &column);
+    }
+}
+
+fn read_in_pieces(record: &ColumnRecord<'_>) {
+    let Ok(cells) = Cells::parse(record.cells(), record.rows()) else {
+        panic!("cells that were parsed with the record");
+    };
+    let whole = record.column().ok();
+    let (mut reader, mut tile) = (cells.reader(), CellTile::default());
+    for start in (0..record.rows()).step_by(8) {
+        let count = (record.rows() - start).min(8);
+        reader.read(count, &mut tile);
+        let Some(whole) = &whole else { continue };
+        for (at, row) in whole.rows[start..start + count].iter().enumerate() {
+            assert_eq!((tile.cell(at), tile.term(at)), ((row.counts, row.flags), row.term));
+            assert!(cells.one_term().is_none_or(|term| term == row.term));
+        }
+    }
+    let rest = record.without_rows().ok();
+    if let Some(whole) = whole {
+        assert_eq!(rest, Some(Column { rows: Vec::new(), ..whole }));
     }
 }
 

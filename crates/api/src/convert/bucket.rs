@@ -4,6 +4,8 @@
 //! behind the other's, and each bucket says how many are its own.
 //! Proof: `bucket_test.rs`.
 
+use std::sync::Arc;
+
 use keyviz_lineage::{Bucket, BucketPart, Counts, KeyRange};
 
 use super::{ConvertError, Room, bound, equal, flags_from_wire, flags_to_wire, wire};
@@ -31,7 +33,7 @@ pub(super) fn to_wire(buckets: &[Bucket], index: impl Fn(&[u8]) -> u32, out: &mu
 /// the rest.
 pub(super) fn from_wire(
     column: &wire::Column,
-    bounds: &[Vec<u8>],
+    bounds: &[Arc<[u8]>],
     room: &mut Room,
 ) -> Result<Vec<Bucket>, ConvertError> {
     check_lengths(column)?;

@@ -20,6 +20,7 @@ impl LineageGraph {
     pub fn remove(&mut self, id: LineageId) -> Option<LineageRecord> {
         let slot = self.slot(id)?;
         let record = self.slots.records.get_mut(slot as usize)?.take()?;
+        self.revision += 1;
         if let Some(spot) = self.slots.spots.get_mut(slot as usize) {
             *spot = Spot::NOWHERE;
         }
