@@ -181,22 +181,18 @@ impl Held {
     ) -> Result<Vec<(SourceId, Arc<HotKeys>)>, NoHotKeys> {
         let ends = self.all().map(|(_, one)| one.window.end_ms());
         let Some(held_to_ms) = ends.max() else { return Err(NoHotKeys::Off) };
-        let is_chosen: Box<dyn Fn(&SourceId, &HotKeys) -> bool> = match span_ms {
-            Some((from_ms, to_ms)) => Box::new(move |_, one: &HotKeys| {
-                one.window.start_ms < to_ms && from_ms < one.window.end_ms()
-            }),
-            None => {
-                // N2
-                let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
-                for (source, one) in self.all() {
-                    let end_ms = newest.entry(&source.node).or_default();
-                    *end_ms = one.window.end_ms().max(*end_ms);
-                }
-                Box::new(move |source, one: &HotKeys| {
-                    let end_ms = one.window.end_ms();
-                    let old_ms = held_to_ms.saturating_sub(STALE_STEPS * one.window.step.ms());
-                    newest.get(&*source.node) == Some(&end_ms) && end_ms > old_ms
-                })
+        // N2
+        let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+        for (source, one) in self.all() {
+            let end_ms = newest.entry(&source.node).or_default();
+            *end_ms = one.window.end_ms().max(*end_ms);
+        }
+        let is_chosen = |source: &SourceId, one: &HotKeys| {
+            let end_ms = one.window.end_ms();
+            let old_ms = held_to_ms.saturating_sub(STALE_STEPS * one.window.step.ms());
+            match span_ms {
+                Some((from_ms, to_ms)) => one.window.start_ms < to_ms && from_ms < end_ms,
+                None => newest.get(&*source.node) == Some(&end_ms) && end_ms > old_ms,
             }
         };
         let chosen = self.all().filter(|(source, one)| is_chosen(source, one));

@@ -33,9 +33,9 @@ pub use kept::PinMark;
 pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 
-/// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
+/// What a query reads from, on several threads where there is much to read. Implemented by the store alone ([`View`]) and by the store with the open
 /// hour over it (`keyviz_replica`).
-pub trait History {
+pub trait History: Sync {
     /// Wall time of the view, Unix milliseconds.
     fn now_ms(&self) -> u64;
     /// The oldest instant of which the finest columns are retained.

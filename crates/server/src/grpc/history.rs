@@ -189,8 +189,7 @@ fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
 
 fn row_to_wire(row: &MatrixRow, coarse: bool) -> wire::MatrixRow {
     let cells = &row.cells;
-    let inherited = cells.iter().any(|cell| cell.inherited > 0);
-    let flagged = cells.iter().any(|cell| !cell.flags.is_none());
+    let (inherited, flagged) = (cells.has_inherited(), !cells.flags().is_none());
     wire::MatrixRow {
         bucket_id: row.bucket_id.clone(),
         start: row.range.start().to_vec().into(),
@@ -215,6 +214,6 @@ fn row_to_wire(row: &MatrixRow, coarse: bool) -> wire::MatrixRow {
         } else {
             Vec::new()
         },
-        states: cells.iter().map(|cell| cell.state as u8).collect::<Vec<u8>>().into(),
+        states: cells.states().iter().map(|&state| state as u8).collect::<Vec<u8>>().into(),
     }
 }
