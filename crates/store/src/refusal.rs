@@ -44,6 +44,11 @@ impl Store {
         self.refusal.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether that was for a damaged file: opening it anew does not help, it is met again.
+    pub fn is_refused_for_damage(&self) -> bool {
+        self.refusal().is_some_and(|said| said.starts_with("Corruption"))
+    }
+
     /// A write that changes nothing: whether RocksDB takes writes again.
     ///
     /// # Errors
