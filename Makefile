@@ -48,6 +48,7 @@ demo-lineage: build ## Show ranges that keep their history: 30 splits and merges
 test: setup loom ## Run every test
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins
 	$(CHECKED) cargo test $(CARGO_FLAGS) --no-fail-fast
+	$(CHECKED) cargo test $(CARGO_FLAGS) --features keyviz-replica/failpoints --test failpoints
 
 torture: setup ## Put faults to real nodes for MINUTES (10), drawn from SEED; print what was lost
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins --example torture

@@ -48,6 +48,7 @@ impl Ingest {
     /// Counts what was shed, and says it once a minute.
     fn tell_shed(&mut self) {
         let counters = &self.shared.counters;
+        Counters::set(&counters.shed_outstanding, u64::from(self.shed.lock().is_outstanding()));
         for shed in self.wal.take_shed() {
             Counters::add(&counters.shed_records, shed.records);
             Counters::add(&counters.shed_bytes, shed.bytes);
@@ -233,6 +234,8 @@ impl Ingest {
         }
         self.shed.lock().release(up_to);
         self.placements.forget_unused(self.shared.clock.monotonic_ms());
+        let outstanding = self.shed.lock().is_outstanding();
+        Counters::set(&self.shared.counters.shed_outstanding, u64::from(outstanding));
         Counters::add(&self.shared.counters.releases, 1);
     }
 }

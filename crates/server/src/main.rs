@@ -17,6 +17,7 @@ mod id_cli;
 mod lineage_cli;
 mod node;
 mod query_cli;
+mod reopen;
 mod replay;
 mod serve;
 mod shown_token;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use keyviz_api::wire::history as wire;
 use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
@@ -38,6 +38,10 @@ const WAITING_QUERIES: usize = 256;
 pub(crate) enum NodeError {
     #[error("keyviz is starting: {doing}; ask again in a moment")]
     Starting { doing: String },
+    #[error(
+        "the store is being opened anew, because RocksDB took nothing more ({why}); what was acknowledged is in the write-ahead log. Ask again in a moment"
+    )]
+    Reopening { why: String },
     #[error("keyviz is shutting down; ask again after its restart")]
     Stopping,
     #[error("{WAITING_QUERIES} questions are waiting already; ask again in a moment")]
@@ -62,8 +66,17 @@ pub(crate) enum NodeError {
     Panicked { reason: String },
 }
 
+/// What is behind the ports.
+enum Behind {
+    Starting,
+    Open(Arc<Recorder>),
+    Reopening(String),
+}
+
 pub(crate) struct Node {
-    recorder: OnceLock<Arc<Recorder>>,
+    behind: RwLock<Behind>,
+    /// How often a recorder has gone to be opened anew.
+    reopened: watch::Sender<u64>,
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
@@ -85,7 +98,8 @@ impl Node {
         auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            recorder: OnceLock::new(),
+            behind: RwLock::new(Behind::Starting),
+            reopened: watch::Sender::new(0),
             progress: Progress::default(),
             clock,
             default_step,
@@ -101,13 +115,35 @@ impl Node {
     }
 
     pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
-        // invariant: called once, by the one start
-        let _ = self.recorder.set(recorder);
+        *self.behind.write().unwrap_or_else(PoisonError::into_inner) = Behind::Open(recorder);
     }
 
-    /// The recorder, once it takes entries.
-    pub(crate) fn recorder(&self) -> Result<&Arc<Recorder>, NodeError> {
-        self.recorder.get().ok_or_else(|| NodeError::Starting { doing: self.starting() })
+    /// Hands out no recorder for now, and has streams that hold one end.
+    pub(crate) fn set_reopening(&self, why: String) {
+        *self.behind.write().unwrap_or_else(PoisonError::into_inner) = Behind::Reopening(why);
+        self.reopened.send_modify(|times| *times += 1);
+    }
+
+    /// How often the store was opened anew, or tried to be.
+    pub(crate) fn times_reopened(&self) -> u64 {
+        *self.reopened.borrow()
+    }
+
+    /// Resolves when the recorder that was there at that count is to be given up.
+    pub(crate) async fn reopens_after(&self, times: u64) {
+        let mut reopened = self.reopened.subscribe();
+        // The sender lives as long as self.
+        let _ = reopened.wait_for(|now| *now != times).await;
+    }
+
+    /// The recorder, while it takes entries. Whoever keeps it for longer than an answer heeds
+    /// [`Node::reopens_after`].
+    pub(crate) fn recorder(&self) -> Result<Arc<Recorder>, NodeError> {
+        match &*self.behind.read().unwrap_or_else(PoisonError::into_inner) {
+            Behind::Open(recorder) => Ok(Arc::clone(recorder)),
+            Behind::Reopening(why) => Err(NodeError::Reopening { why: why.clone() }),
+            Behind::Starting => Err(NodeError::Starting { doing: self.starting() }),
+        }
     }
 
     /// What the start is at.
@@ -233,7 +269,7 @@ impl Node {
     /// Takes a backup into the folder that the operator has named. Not one of the questions: it may
     /// take minutes, and one at a time is let in by the folder's lock.
     pub(crate) async fn backup(&self) -> Result<Manifest, NodeError> {
-        let recorder = Arc::clone(self.recorder()?);
+        let recorder = self.recorder()?;
         let to = self.backup_dir.clone().ok_or(NodeError::NoBackupDir)?;
         let taken = tokio::task::spawn_blocking(move || recorder.backup(&to)).await;
         Ok(taken.map_err(|error| NodeError::Panicked { reason: error.to_string() })??)
@@ -267,7 +303,7 @@ impl Node {
         &self,
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
-        let recorder = Arc::clone(self.recorder()?);
+        let recorder = self.recorder()?;
         self.in_turn(move || question(&recorder)).await
     }
 

@@ -412,28 +412,7 @@ impl History for View<'_> {
     }
 
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
-        self.tolerant(|options| {
-            let (mut groups, mut next) = (BTreeSet::new(), key_layout::NODE_GROUP + 1);
-            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-            loop {
-                cursor.seek(next.to_be_bytes());
-                let group = |key: &[u8]| key.first_chunk().map(|group| u64::from_be_bytes(*group));
-                // Keys of a corrupt block may be out of order.
-                while cursor.key().and_then(group).is_some_and(|group| group < next) {
-                    cursor.next();
-                }
-                let Some(group) = cursor.key().and_then(group) else { break };
-                groups.insert(group);
-                match group.checked_add(1) {
-                    Some(after) => next = after,
-                    None => break,
-                }
-            }
-            let key = || "the groups".to_owned();
-            let read = |source| StoreError::Read { group: 0, key: key(), source };
-            cursor.status().map_err(read)?;
-            Ok(groups)
-        })
+        self.all_groups()
     }
 
     fn buckets(

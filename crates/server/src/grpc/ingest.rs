@@ -47,6 +47,7 @@ impl IngestService for Ingest {
         &self,
         request: Request<Streaming<wire::IngestRequest>>,
     ) -> Result<Response<Self::IngestStream>, Status> {
+        let times = self.node.times_reopened();
         self.node.recorder().map_err(|error| status(&error))?;
         let (answers, receiver) = mpsc::channel(PIPELINED);
         let (node, max_message_bytes) = (Arc::clone(&self.node), self.max_message_bytes as u64);
@@ -54,6 +55,7 @@ impl IngestService for Ingest {
             let talk = converse(&node, max_message_bytes, request.into_inner(), &answers);
             let ended = tokio::select! {
                 ended = talk => ended,
+                () = node.reopens_after(times) => Err(Status::unavailable("the store is being opened anew")),
                 () = node.stopped() => Err(Status::unavailable("keyviz is shutting down")),
             };
             if let Err(status) = ended {
@@ -151,7 +153,7 @@ fn submit<'a>(
         Some(body) => entry_from_wire(body).map_err(|error| error.to_string()),
         None => Err("the entry has no body: it was over this node's message limit (--max-message-bytes), or its kind is newer than this node".to_owned()),
     };
-    Ok(node.submit(recorder, source.clone(), Some(sequence), body))
+    Ok(node.submit(&recorder, source.clone(), Some(sequence), body))
 }
 
 /// The acknowledgement of a verdict; an entry that cannot be taken now ends the stream.

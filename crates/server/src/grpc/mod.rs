@@ -97,7 +97,9 @@ async fn ask_for_token(
 fn status(error: &NodeError) -> tonic::Status {
     let message = error.to_string();
     match error {
-        NodeError::Starting { .. } | NodeError::Stopping => tonic::Status::unavailable(message),
+        NodeError::Starting { .. } | NodeError::Reopening { .. } | NodeError::Stopping => {
+            tonic::Status::unavailable(message)
+        }
         NodeError::Busy => tonic::Status::resource_exhausted(message),
         NodeError::Query(keyviz_query::QueryError::Store(_)) | NodeError::Store(_) => {
             tonic::Status::data_loss(message)

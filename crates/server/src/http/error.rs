@@ -41,7 +41,7 @@ impl From<NodeError> for HttpError {
     fn from(error: NodeError) -> Self {
         let message = error.to_string();
         let (status, code) = match error {
-            NodeError::Starting { .. } | NodeError::Stopping => {
+            NodeError::Starting { .. } | NodeError::Reopening { .. } | NodeError::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, "keyviz_disabled")
             }
             NodeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
