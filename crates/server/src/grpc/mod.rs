@@ -7,15 +7,18 @@ mod ingest;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
 use keyviz_api::wire;
 use keyviz_api::wire::admin::admin_server::AdminServer;
 use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::Request;
-use tonic::service::interceptor::InterceptedService;
+use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::HealthReporter;
 
 use crate::auth::{Access, Auth, Refusal};
@@ -45,23 +48,18 @@ pub(crate) async fn serve(
     let address = listener.local_addr()?.to_string();
     let admin = AdminServer::new(admin::Admin::new(Arc::clone(&node), address))
         .max_decoding_message_size(64 << 10);
-    let door = |access, name| {
-        let auth = Arc::clone(&node.auth);
-        move |request: Request<()>| ask_for_token(&auth, access, name, request)
-    };
-    let reflection = InterceptedService::new(reflection, door(Access::Read, "reflection"));
-    let ingest = InterceptedService::new(ingest, door(Access::Write, "ingest"));
-    let history = InterceptedService::new(history, door(Access::Read, "history"));
-    let admin = InterceptedService::new(admin, door(Access::Read, "Admin"));
-    Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .concurrency_limit_per_connection(64)
-        .add_service(health_service)
+    let routes = Routes::new(health_service)
         .add_service(reflection)
         .add_service(ingest)
         .add_service(history)
         .add_service(admin)
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(Arc::clone(&node.auth), ask_for_token));
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .concurrency_limit_per_connection(64)
+        .add_routes(Routes::from(routes))
         .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
             node.stopped().await;
         })
@@ -69,27 +67,29 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// Lets a call through if it shows the right token.
-fn ask_for_token(
-    auth: &Auth,
-    access: Access,
-    service: &str,
-    request: Request<()>,
-) -> Result<Request<()>, tonic::Status> {
-    let shown = request.metadata().get("authorization").map(|value| value.as_bytes());
-    let what = format_args!("gRPC {service}");
-    match auth.admit(access, request.remote_addr(), shown, what) {
-        Ok(()) => Ok(request),
-        Err(refusal @ (Refusal::Missing | Refusal::Unknown)) => {
-            Err(tonic::Status::unauthenticated(refusal.to_string()))
-        }
-        Err(refusal @ Refusal::ReadOnly) => {
-            Err(tonic::Status::permission_denied(refusal.to_string()))
-        }
-        Err(refusal @ Refusal::TooMany) => {
-            Err(tonic::Status::resource_exhausted(refusal.to_string()))
-        }
-    }
+/// Asks for a token before anything else looks at a call. Whatever is not named here wants to be read.
+async fn ask_for_token(
+    State(auth): State<Arc<Auth>>,
+    request: axum::extract::Request,
+    next: Next,
+) -> axum::response::Response {
+    let path = request.uri().path();
+    let access = match path.split('/').nth(1).unwrap_or_default() {
+        "grpc.health.v1.Health" => return next.run(request).await,
+        "keyviz.ingest.v1.IngestService" => Access::Write,
+        _ => Access::Read,
+    };
+    let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    let admitted = auth.admit(access, peer, shown, format_args!("gRPC {path}"));
+    let Err(refusal) = admitted else { return next.run(request).await };
+    let message = refusal.to_string();
+    let status = match refusal {
+        Refusal::Missing | Refusal::Unknown => tonic::Status::unauthenticated(message),
+        Refusal::ReadOnly => tonic::Status::permission_denied(message),
+        Refusal::TooMany => tonic::Status::resource_exhausted(message),
+    };
+    status.into_http()
 }
 
 /// A node's error as a gRPC status.
