@@ -22,7 +22,7 @@ FAULTS ?=
 ROUND ?=
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help setup build run demo demo-lineage test torture loom bench fuzz lint clean
+.PHONY: help setup build run demo demo-lineage test torture loom asan bench fuzz lint clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,7 @@ demo-lineage: build ## Show ranges that keep their history: 30 splits and merges
 test: setup loom ## Run every test
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins
 	$(CHECKED) cargo test $(CARGO_FLAGS) --no-fail-fast
+	$(CHECKED) cargo test $(CARGO_FLAGS) --features keyviz-replica/failpoints --test failpoints
 
 torture: setup ## Put faults to real nodes for MINUTES (10), drawn from SEED; print what was lost
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins --example torture
@@ -55,6 +56,11 @@ torture: setup ## Put faults to real nodes for MINUTES (10), drawn from SEED; pr
 
 loom: ## Check the sampler's lock-free parts under every order of their steps
 	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(CACHE)/loom" cargo test --locked --release -p keyviz-sampler --test loom
+
+asan: ## Run the sampler's tests with AddressSanitizer (OBSERVES=10000000 in the stress test)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR="$(CACHE)/asan" \
+		KEYVIZ_SAMPLER_OBSERVES="$(or $(OBSERVES),10000000)" cargo test --locked --release -p keyviz-sampler \
+		--target "$$(rustc -vV | sed -n 's/^host: //p')" --lib --test stress
 
 bench: build ## Run the benches: JSON lines with ratios against a baseline in the same run
 	"$(CARGO_TARGET_DIR)/release/keyviz-bench"

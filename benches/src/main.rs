@@ -28,8 +28,9 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 15] = [
+const BENCHES: [(&str, Run, bool); 16] = [
     ("observe", observe::run, true),
+    ("observe-cost", observe::run_cost, true),
     ("codec", codec::run, true),
     ("codec-entropy", codec_entropy::run, true),
     ("store", store::run, true),

@@ -211,10 +211,14 @@ fn run_on(stored: &Stored) -> Outcome<()> {
 /// The median of so many rounds, in turns with the baseline.
 fn warm(recorder: &Recorder, question: &Question, rounds: usize) -> Outcome<()> {
     let numbers = vec![1u64; question.numbers as usize];
-    let mut failed = None;
-    let asked = || match ask(recorder, &question.requests) {
-        Ok(answers) => drop(black_box(answers)),
-        Err(error) => failed = Some(error),
+    let (mut failed, mut spent) = (None, Vec::new());
+    let asked = || {
+        let before = machine::process_cpu();
+        match ask(recorder, &question.requests) {
+            Ok(answers) => drop(black_box(answers)),
+            Err(error) => failed = Some(error),
+        }
+        spent.push(machine::process_cpu() - before);
     };
     let sum = || {
         black_box(black_box(&numbers).iter().sum::<u64>());
@@ -225,6 +229,8 @@ fn warm(recorder: &Recorder, question: &Question, rounds: usize) -> Outcome<()> 
     let same = format!("{name}, baseline summing its {} u64s", question.numbers);
     report::line(&same, ours * 1e3, "ms", theirs * 1e3);
     report::goal(&name, ours * 1e3, "ms", question.warm_goal);
+    let spent = report::median(spent) * 1e3;
+    report::line(&format!("{name}, processor time, baseline its time"), spent, "ms", ours * 1e3);
     Ok(())
 }
 
@@ -291,7 +297,7 @@ pub(crate) fn check(
     for (at, total) in answer.totals.iter().enumerate().filter(|_| is_whole) {
         let recorded = &stored.totals[first_of(at)..][..windows];
         let wanted: u64 = recorded.iter().map(|of| of[series]).sum();
-        let rows: u64 = answer.rows.iter().map(|row| row.cells[at].counted).sum();
+        let rows: u64 = answer.rows.iter().map(|row| row.cells.at(at).counted).sum();
         if total.counted != wanted || rows != wanted {
             let counted = total.counted;
             return Err(format!("column {at}: {wanted} stored, {counted} counted, {rows} in rows"));

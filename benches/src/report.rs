@@ -30,6 +30,25 @@ pub(crate) fn paired_in(
     (median(ours), median(theirs))
 }
 
+/// The fewest seconds of `subject` and of `baseline`, run in turns so many times: of work that takes a
+/// moment, what it takes when nothing else happens.
+pub(crate) fn fastest_in(
+    rounds: usize,
+    mut subject: impl FnMut(),
+    mut baseline: impl FnMut(),
+) -> (f64, f64) {
+    let time = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    let mut fastest = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..rounds {
+        fastest = (fastest.0.min(time(&mut subject)), fastest.1.min(time(&mut baseline)));
+    }
+    fastest
+}
+
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

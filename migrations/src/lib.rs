@@ -26,6 +26,10 @@ pub const MANIFESTS: &[Manifest] = &[
         version: 3,
         summary: "lineage numbers v1 and roll-ups v1, hourly and of five minutes (computed from the stored blocks)",
     },
+    Manifest {
+        version: 4,
+        summary: "second copies of marks and numbers in the column family `default`",
+    },
 ];
 
 /// The version that this build writes.

@@ -90,6 +90,8 @@ pub struct PowerDisk {
     /// Where it is mounted.
     pub path: PathBuf,
     image: PathBuf,
+    /// Of the mount.
+    options: &'static str,
     _folder: TempDir,
 }
 
@@ -101,19 +103,28 @@ const NO_LOG_FLUSH: u32 = 2;
 impl PowerDisk {
     /// Makes one of `size_mib` (sparse) and mounts it.
     pub fn mount(size_mib: u64) -> Option<Self> {
+        Self::mount_with(size_mib, "loop")
+    }
+
+    /// One that goes read-only when it meets an error of its own, as most systems mount theirs.
+    pub fn mount_strict(size_mib: u64) -> Option<Self> {
+        Self::mount_with(size_mib, "loop,errors=remount-ro")
+    }
+
+    fn mount_with(size_mib: u64, options: &'static str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let (path, image) = (folder.path().join("disk"), folder.path().join("image"));
         std::fs::create_dir(&path).unwrap();
         File::create(&image).unwrap().set_len(size_mib << 20).unwrap();
         permitted("mkfs.ext4", Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image))?;
-        let disk = Self { path, image, _folder: folder };
+        let disk = Self { path, image, options, _folder: folder };
         disk.attach()?;
         Some(disk)
     }
 
     fn attach(&self) -> Option<()> {
         let mut mount = Command::new("mount");
-        mount.args(["-o", "loop"]).arg(&self.image).arg(&self.path);
+        mount.args(["-o", self.options]).arg(&self.image).arg(&self.path);
         permitted("mounting an ext4 on a loop device", &mut mount).map(drop)
     }
 
@@ -129,6 +140,28 @@ impl PowerDisk {
             skipped(&format!("EXT4_IOC_SHUTDOWN: {}", std::io::Error::last_os_error()));
         }
         result == 0
+    }
+
+    /// The filesystem meets an error of its own: from now on it takes no writes ([`PowerDisk::mount_strict`]).
+    /// Returns false (and says so) where the machine cannot.
+    pub fn go_read_only(&self) -> bool {
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+        let path = self.path.to_str().unwrap();
+        let device = mounts.lines().find_map(|line| {
+            let mut words = line.split(' ');
+            let device = words.next()?.strip_prefix("/dev/")?.to_owned();
+            (words.next()? == path).then_some(device)
+        });
+        let Some(device) = device else {
+            skipped(&format!("{path} is not among the mounts"));
+            return false;
+        };
+        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        let written = std::fs::write(&trigger, "keyviz");
+        if let Err(error) = &written {
+            skipped(&format!("{trigger}: {error}"));
+        }
+        written.is_ok()
     }
 
     /// The power is back: what had reached the image is there, and nothing else. Nobody may have a file

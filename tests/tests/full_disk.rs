@@ -195,3 +195,71 @@ fn readiness_says_that_the_store_takes_no_writes() {
     assert_eq!(answer.status, 503, "no checkpoint can be written: {}", answer.brief());
     assert!(answer.text().contains("space"), "{}", answer.brief());
 }
+
+/// What a backup needs first: the memtable written out.
+fn back_up(node: &Node) -> http::Response {
+    http::post_json(&node.http, "/admin/api/v1/keyviz/backup", "{}").unwrap()
+}
+
+/// A node that takes backups to another disk, and has `rows` rows of each column in RocksDB's memtable.
+fn that_takes_backups(disk: &SmallDisk, folder: &Path) -> (NodeSpec, Node, Poster) {
+    let backups = format!("--backup-dir={}", folder.join("backups").display());
+    let mut spec = NodeSpec::new(folder).with("--persist-interval=1s").with(&backups);
+    spec = spec.with("--wal-max-bytes=64MiB");
+    spec.data_dir = disk.path.join("node");
+    let node = spec.start();
+    (spec, node, Poster::new("poster", now_ms() / 3_600_000 * 3_600_000 - 20 * 3_600_000))
+}
+
+/// Has some columns taken and persisted.
+fn persisted(node: &Node, poster: &mut Poster, columns: u64, rows: u64) {
+    for _ in 0..columns {
+        poster.post_next(&node.http, rows);
+    }
+    // A round that began after the last column.
+    for _ in 0..2 {
+        let before = node.metric("keyviz_persist_batches_total");
+        poster.post_next(&node.http, rows);
+        keyviz_tests::wait_for("a checkpoint", RECOVERY * 4, || {
+            (node.metric("keyviz_persist_batches_total") > before).then_some(())
+        });
+    }
+}
+
+fn wait_until_ready(node: &Node) {
+    keyviz_tests::wait_for("readiness", RECOVERY * 4, || {
+        (http::get(&node.http, "/readyz").status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_flush_that_meets_the_end_of_the_disk_is_said_and_made_later() {
+    // With more, RocksDB reserves room for its log, and gives it back before it writes the memtable.
+    let Some(disk) = SmallDisk::mount(192, 20) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, node, mut poster) = that_takes_backups(&disk, folder.path());
+    persisted(&node, &mut poster, 20, ROWS);
+    disk.fill();
+    let answer = back_up(&node);
+    assert_eq!(answer.status, 500, "{}", answer.brief());
+    assert!(answer.text().contains("No space left"), "{}", answer.brief());
+    assert!(node.metric("keyviz_store_background_errors") > 0);
+    let said = keyviz_tests::wait_for("it is not ready", RECOVERY * 4, || {
+        let answer = http::get(&node.http, "/readyz");
+        (answer.status == 503).then(|| answer.text())
+    });
+    assert!(said.contains("free disk space"), "{said}");
+    assert_eq!(http::get(&node.http, "/healthz").status, 200);
+    assert_eq!(poster.differences(&node.http), None, "while the disk is full");
+    disk.free();
+    wait_until_ready(&node);
+    poster.post_until_taken(&node.http, ROWS, RECOVERY * 4);
+    persisted(&node, &mut poster, 3, ROWS);
+    let answer = back_up(&node);
+    assert_eq!(answer.status, 200, "{}", answer.brief());
+    assert_eq!(poster.differences(&node.http), None, "with space again");
+    node.process.kill();
+    let node = spec.start();
+    assert_eq!(poster.differences(&node.http), None, "after SIGKILL");
+    spec.assert_no_panic();
+}

@@ -88,6 +88,16 @@ fn a_disk_that_goes_away_loses_nothing() {
 }
 
 #[test]
+fn a_store_that_refuses_everything_is_opened_anew() {
+    round("store-refuses");
+}
+
+#[test]
+fn a_disk_that_goes_read_only_loses_nothing() {
+    round("read-only-disk");
+}
+
+#[test]
 fn a_torn_record_is_the_only_one_lost() {
     round("torn-tail");
 }

@@ -46,3 +46,8 @@ pub fn new_boot_id() -> Uuid {
 pub fn new_proposal_id() -> ProposalId {
     rand::random()
 }
+
+/// Where a choice by chance begins.
+pub fn new_seed() -> u64 {
+    rand::random()
+}

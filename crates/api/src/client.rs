@@ -16,16 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use keyviz_lineage::{Entry, OperationSummary, SourceId};
+use keyviz_lineage::{Entry, HotKeys, OperationSummary, SourceId};
 use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 use crate::ambient;
-use crate::convert::{entry_to_wire, live_to_wire};
+use crate::convert::{entry_to_wire, hot_keys_to_wire, live_to_wire};
 use crate::token::Bearer;
 use crate::wire::ingest as wire;
 use crate::wire::ingest::ingest_service_client::IngestServiceClient;
@@ -68,6 +68,10 @@ pub struct ClientStats {
     pub refused_rows: u64,
     /// Columns that did not fit the buffer and were given up.
     pub dropped: u64,
+    /// Windows of hot keys that were sent.
+    pub hot_keys_sent: u64,
+    /// Those that made way for the next one, or that the node does not take.
+    pub hot_keys_dropped: u64,
     /// Connections made.
     pub connections: u64,
     /// The latest reason for a refusal, an abort or a lost connection.
@@ -99,6 +103,9 @@ struct Buffer {
     entries: VecDeque<Buffered>,
     bytes: usize,
     next_sequence: u64,
+    /// The newest, until it is on its way.
+    hot_keys: Option<wire::HotKeys>,
+    /// The same of what the adapters are doing.
     live: Option<Vec<OperationSummary>>,
     stats: ClientStats,
 }
@@ -127,6 +134,7 @@ impl IngestSender {
             entries: VecDeque::new(),
             bytes: 0,
             next_sequence: 1,
+            hot_keys: None,
             live: None,
             stats: ClientStats::default(),
         };
@@ -186,6 +194,17 @@ impl IngestSender {
         drop(buffer);
         self.shared.queued.notify_one();
         Ok(())
+    }
+
+    /// Sends these hot keys beside the entries, as soon as there is a connection. They are not kept for
+    /// longer than until the next ones come: the node keeps the last windows only, in memory.
+    pub fn publish_hot_keys(&self, hot_keys: &HotKeys) {
+        let hot_keys = hot_keys_to_wire(hot_keys);
+        let mut buffer = self.shared.lock();
+        let replaced = buffer.hot_keys.replace(hot_keys);
+        buffer.stats.hot_keys_dropped += u64::from(replaced.is_some());
+        drop(buffer);
+        self.shared.queued.notify_one();
     }
 
     /// Tells the node what the adapters are doing, as soon as it listens. Replaces what was not told yet;
@@ -258,6 +277,25 @@ impl Buffer {
         }
     }
 
+    /// Whether there is something to be sent beside the entries.
+    fn has_beside(&self, welcome: &wire::Welcome) -> bool {
+        self.hot_keys.is_some() || welcome.max_live_operations > 0 && self.live.is_some()
+    }
+
+    /// What goes beside the entries, to a node that takes it: neither numbered nor acknowledged.
+    fn take_beside(&mut self, welcome: &wire::Welcome) -> Option<wire::ingest_request::Message> {
+        if let Some(hot_keys) = self.hot_keys.take() {
+            if welcome.takes_hot_keys && fits(hot_keys.encoded_len(), welcome.max_message_bytes) {
+                self.stats.hot_keys_sent += 1;
+                return Some(wire::ingest_request::Message::HotKeys(hot_keys));
+            }
+            self.stats.hot_keys_dropped += 1;
+        }
+        let most = usize::try_from(welcome.max_live_operations).unwrap_or(usize::MAX);
+        let summaries = (most > 0).then(|| self.live.take()).flatten()?;
+        Some(wire::ingest_request::Message::LiveSummary(live_to_wire(&summaries, most)))
+    }
+
     /// C2: the node expects an entry that was acknowledged long ago. What it does hold of this boot
     /// lies before `next`, so the rest goes out under a new boot without counting twice.
     fn renumber_if_forgotten(&mut self, next: u64) -> bool {
@@ -305,18 +343,20 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
         }
         let is_open = !outgoing.is_closed();
         let ready = is_open.then(|| next_entry(shared, next, limit)).flatten();
-        let is_live = is_open && welcome.max_live_operations > 0 && shared.lock().live.is_some();
-        let is_ready = is_live || ready.is_some();
+        let is_beside = is_open && shared.lock().has_beside(&welcome);
+        let is_ready = is_beside || ready.is_some();
         tokio::select! {
             permit = outgoing.reserve(), if is_ready => {
                 let Ok(permit) = permit else { return Err(tonic::Status::unavailable("the stream closed")) };
-                let message = if is_live {
-                    take_live(shared, &welcome)
+                let message = if is_beside {
+                    shared.lock().take_beside(&welcome)
                 } else {
                     next += 1;
                     ready.map(wire::ingest_request::Message::Entry)
                 };
-                permit.send(wire::IngestRequest { message });
+                if message.is_some() {
+                    permit.send(wire::IngestRequest { message });
+                }
             }
             response = incoming.message() => match response?.and_then(|response| response.message) {
                 Some(wire::ingest_response::Message::Ack(ack)) => take_ack(shared, &ack),
@@ -334,6 +374,23 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
     }
 }
 
+async fn connect(shared: &Shared) -> Result<Channel, tonic::Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", shared.config.address))
+        .map_err(|error| {
+            tonic::Status::invalid_argument(format!("address {:?}: {error}", shared.config.address))
+        })?
+        .connect_timeout(Duration::from_secs(2))
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5));
+    endpoint.connect().await.map_err(|error| {
+        tonic::Status::unavailable(format!(
+            "cannot reach keyviz at {}: {}",
+            shared.config.address,
+            innermost(&error)
+        ))
+    })
+}
+
 /// A stream that was greeted back.
 struct Talk {
     outgoing: mpsc::Sender<wire::IngestRequest>,
@@ -342,20 +399,7 @@ struct Talk {
 }
 
 async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", shared.config.address))
-        .map_err(|error| {
-            tonic::Status::invalid_argument(format!("address {:?}: {error}", shared.config.address))
-        })?
-        .connect_timeout(Duration::from_secs(2))
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5));
-    let channel = endpoint.connect().await.map_err(|error| {
-        tonic::Status::unavailable(format!(
-            "cannot reach keyviz at {}: {}",
-            shared.config.address,
-            innermost(&error)
-        ))
-    })?;
+    let channel = connect(shared).await?;
     let bearer = Bearer::from_file(shared.config.token_file.as_deref())
         .map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
     let mut client =
@@ -378,12 +422,6 @@ async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
     }
 }
 
-fn take_live(shared: &Shared, welcome: &wire::Welcome) -> Option<wire::ingest_request::Message> {
-    let summaries = shared.lock().live.take()?;
-    let live = live_to_wire(&summaries, welcome.max_live_operations as usize);
-    Some(wire::ingest_request::Message::LiveSummary(live))
-}
-
 /// The cause that says most: tonic's own errors only say "transport error".
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
@@ -391,6 +429,11 @@ fn innermost(error: &dyn std::error::Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+/// A request wraps what it carries in a tag and a length.
+fn fits(bytes: usize, limit: u64) -> bool {
+    limit == 0 || bytes as u64 + 16 <= limit
 }
 
 /// The entry to send next. One that is over the node's limit goes without its body: the node then
@@ -404,9 +447,8 @@ fn next_entry(shared: &Shared, sequence: u64, limit: u64) -> Option<wire::Entry>
     }
     let held = buffer.entries.get(index)?;
     let entry = wire::Entry { sequence, body: Some(held.body.clone()) };
-    // A request wraps the entry in a tag and a length.
-    let bytes = entry.encoded_len() as u64 + 16;
-    if limit > 0 && bytes > limit {
+    let bytes = entry.encoded_len();
+    if !fits(bytes, limit) {
         tracing::error!(
             sequence,
             bytes,

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use keyviz_lineage::column::MAX_COLUMN_KEY_BYTES;
 use keyviz_lineage::{
-    Change, Column, ColumnError, Counts, Entry, Flags, Hlc, KeyRange, KeyRangeError, ProposalId,
-    RouteSpec, Row, SourceId, Step, StepError, Transition, Window,
+    Change, Column, ColumnError, Counts, Entry, Flags, Hlc, HotKeysError, KeyRange, KeyRangeError,
+    ProposalId, RouteSpec, Row, SourceId, Step, StepError, Transition, Window,
 };
 use thiserror::Error;
 use uuid::Uuid;
@@ -16,8 +16,10 @@ use uuid::Uuid;
 use crate::wire::ingest as wire;
 
 mod bucket;
+mod hot_keys;
 mod live;
 
+pub use hot_keys::{hot_keys_from_wire, hot_keys_to_wire};
 pub use live::{live_from_wire, live_to_wire};
 
 /// Why a message cannot be taken.
@@ -62,6 +64,8 @@ pub enum ConvertError {
     Step(#[from] StepError),
     #[error(transparent)]
     Column(#[from] ColumnError),
+    #[error(transparent)]
+    HotKeys(#[from] HotKeysError),
 }
 
 /// Checks and takes over a hello.
@@ -419,14 +423,19 @@ fn routes_from_wire(routes: &[wire::RouteRange]) -> Result<Vec<RouteSpec>, Conve
 
 fn route_from_wire(route: &wire::RouteRange) -> Result<RouteSpec, ConvertError> {
     for (field, key) in [("route.start", &route.start), ("route.end", &route.end)] {
-        if key.len() > keyviz_lineage::column::MAX_KEY_BYTES {
-            let expected = keyviz_lineage::column::MAX_KEY_BYTES;
-            return Err(ConvertError::Length { field, got: key.len(), expected });
-        }
+        check_key_len(field, key)?;
     }
     let range = KeyRange::new(&route.start[..], &route.end[..])
         .map_err(|source| ConvertError::RouteRange { route: route.route_id, source })?;
     Ok(RouteSpec { route: route.route_id, range })
+}
+
+fn check_key_len(field: &'static str, key: &[u8]) -> Result<(), ConvertError> {
+    let expected = keyviz_lineage::column::MAX_KEY_BYTES;
+    if key.len() > expected {
+        return Err(ConvertError::Length { field, got: key.len(), expected });
+    }
+    Ok(())
 }
 
 fn equal(

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, Step};
 
+use crate::envelope::Checksum;
 use crate::varint::Reader;
 use crate::{Cell, CodecError, cell, envelope};
 
@@ -264,7 +265,11 @@ impl HourBlocks {
 
 /// The version of a stored value, and its payload.
 fn open(value: &[u8]) -> Result<(u8, Reader<'_>), CodecError> {
-    let (version, payload) = envelope::open_versioned(WHAT, value::VERSION, value)?;
+    open_with(value, Checksum::Compute)
+}
+
+fn open_with(value: &[u8], checksum: Checksum) -> Result<(u8, Reader<'_>), CodecError> {
+    let (version, payload) = envelope::open_with(WHAT, value::VERSION, value, checksum)?;
     Ok((version, Reader::new(payload, WHAT)))
 }
 

@@ -201,10 +201,17 @@ fn read_step(input: &mut Reader<'_>) -> Result<Step, CodecError> {
 }
 
 fn decode_windows(input: &mut Reader<'_>, step: Step) -> Result<Windows, CodecError> {
-    let (mut next, mut windows) = (0u64, Windows::new());
-    for _ in 0..input.count()? {
-        let index =
-            next.checked_add(input.uint()?).filter(|&index| index < step.columns_per_hour() as u64);
+    let (count, most) = (input.count()?, step.columns_per_hour() as u64);
+    let (mut next, mut windows) = (0u64, Windows::with_capacity(count.min(most as usize)));
+    for _ in 0..count {
+        // The rule: the next window, all of it, and nobody unknown.
+        if next < most && input.skip(&[0, 0, 0]) {
+            let cover = WindowCover { covered_ms: step.ms(), unattributed: 0 };
+            windows.push((next as u16, cover));
+            next += 1;
+            continue;
+        }
+        let index = next.checked_add(input.uint()?).filter(|&index| index < most);
         let index = index.ok_or_else(|| input.invalid("a window outside its hour"))?;
         next = index + 1;
         let covered_ms = step.ms().wrapping_add(input.int()? as u64);

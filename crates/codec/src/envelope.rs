@@ -49,11 +49,41 @@ pub fn open_versioned<'a>(
     known: u8,
     value: &'a [u8],
 ) -> Result<(u8, &'a [u8]), CodecError> {
+    open_with(what, known, value, Checksum::Compute)
+}
+
+/// Whether the checksum of a value is yet to be computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checksum {
+    /// It is.
+    Compute,
+    /// It was right ([`is_sound`]), and the value has been in memory since then.
+    Known,
+}
+
+/// Whether a value passes its checksum.
+pub fn is_sound(value: &[u8]) -> bool {
+    let parts = value.split_last_chunk::<4>();
+    parts.is_some_and(|(body, crc)| u32::from_le_bytes(*crc) == crc32fast::hash(body))
+}
+
+/// Like [`open_versioned`].
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_with<'a>(
+    what: &'static str,
+    known: u8,
+    value: &'a [u8],
+    checksum: Checksum,
+) -> Result<(u8, &'a [u8]), CodecError> {
     let (body, crc) = value.split_last_chunk::<4>().ok_or(CodecError::Truncated { what })?;
     let (&found, payload) = body.split_first().ok_or(CodecError::Truncated { what })?;
-    let (stored, computed) = (u32::from_le_bytes(*crc), crc32fast::hash(body));
-    if stored != computed {
-        return Err(CodecError::Checksum { what, stored, computed });
+    if checksum == Checksum::Compute {
+        let (stored, computed) = (u32::from_le_bytes(*crc), crc32fast::hash(body));
+        if stored != computed {
+            return Err(CodecError::Checksum { what, stored, computed });
+        }
     }
     if found == 0 || found > known {
         return Err(CodecError::Version { what, found, known });

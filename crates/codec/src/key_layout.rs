@@ -22,6 +22,9 @@
 //! | `!admin\|keyviz\|meta\|schema` | u32 | group 0: the schema version of the folder |
 //! | `!admin\|keyviz\|meta\|upgrade` | [`crate::marks::Upgrade`] | group 0: how far an upgrade has come; there only while one is underway |
 //! | `!admin\|keyviz\|meta\|hlc` | u64 | group 0: no HLC above this was issued |
+//!
+//! What lies under `meta|` and `numbers|` is small, and nothing else says it: it is kept twice
+//! ([`is_kept_twice`]), under the same physical key in another column family, and so in other files.
 
 use std::fmt;
 
@@ -227,6 +230,12 @@ impl Key {
     }
 }
 
+/// Whether what lies under a physical key is kept twice, in files of its own.
+pub fn is_kept_twice(physical: &[u8]) -> bool {
+    let logical = physical.get(8..).unwrap_or_default();
+    logical.starts_with(META) || logical.starts_with(NUMBERS)
+}
+
 fn range_prefix(lineage: LineageId) -> Vec<u8> {
     [RANGE, lineage.as_bytes(), b"|"].concat()
 }
@@ -298,6 +307,11 @@ pub mod prefix {
     /// Every lineage record of the group.
     pub fn lineage(group: GroupId) -> Vec<u8> {
         within(group, &[LINEAGE])
+    }
+
+    /// Every mark of the group.
+    pub fn meta(group: GroupId) -> Vec<u8> {
+        within(group, &[META])
     }
 
     /// Every expected source of the group.

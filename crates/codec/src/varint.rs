@@ -115,6 +115,13 @@ impl<'a> Reader<'a> {
         (0..count).try_for_each(|_| self.uint().map(|_| ()))
     }
 
+    /// Takes these bytes off the front, if they are there.
+    pub(crate) fn skip(&mut self, bytes: &[u8]) -> bool {
+        let rest = self.rest.strip_prefix(bytes);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
     /// Everything that is left.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest

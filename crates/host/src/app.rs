@@ -13,7 +13,7 @@ use std::time::Duration;
 use keyviz_api::ambient;
 use keyviz_api::client::{ClientConfig, IngestSender};
 use keyviz_lineage::{Clock, SourceId};
-use keyviz_sampler::{Sampler, Settings};
+use keyviz_sampler::{HotKeySettings, Sampler, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -74,7 +74,9 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
         IngestSender::start(ClientConfig { token_file, ..ClientConfig::new(address, source) })
     };
     let outbox = Arc::new(Outbox::new(ledger, flags.keyviz.clone().map(start_sender)));
-    let settings = Settings { tracked_routes: flags.tracked_routes, ..Settings::default() };
+    let hot_keys = flags.hot_keys.then(|| HotKeySettings::with_seed(ambient::new_seed()));
+    let tracked_routes = flags.tracked_routes;
+    let settings = Settings { tracked_routes, hot_keys, ..Settings::default() };
     let sampler = Arc::new(Sampler::with_settings(step, clock.unix_ms(), settings));
     let ranges = Ranges::open(
         records,

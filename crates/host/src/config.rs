@@ -54,6 +54,10 @@ pub(crate) struct Flags {
     /// reported together.
     #[arg(long, default_value_t = keyviz_sampler::DEFAULT_TRACKED_ROUTES, value_name = "N")]
     pub(crate) tracked_routes: usize,
+    /// Find the hottest keys of each range, and tell keyviz, which keeps those of the last windows in
+    /// memory: whoever may ask it then sees keys of your users.
+    #[arg(long)]
+    pub(crate) hot_keys: bool,
     /// Append every column and transition to this file as a line of JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) ledger: Option<PathBuf>,

@@ -22,7 +22,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use keyviz_api::client::{ClientStats, IngestSender};
-use keyviz_lineage::{Change, Column, Entry, OperationSummary, Row, Transition};
+use keyviz_lineage::{Change, Column, Entry, HotKeys, OperationSummary, Row, Transition};
 use serde::Serialize;
 
 use crate::error::HostError;
@@ -120,6 +120,13 @@ impl Outbox {
             tracing::warn!(window_unix_ms, %error, "a column is given up");
             let correction = ColumnLine { rows: Vec::new(), dropped: true, ..column_line(column) };
             self.append(&mut ledger, &ColumnLine { unattributed: 0, ..correction });
+        }
+    }
+
+    /// They go beside the order of columns and transitions, and into no ledger: no key is written down.
+    pub(crate) fn hot_keys(&self, hot_keys: &HotKeys) {
+        if let Some(sender) = &self.sender {
+            sender.publish_hot_keys(hot_keys);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The recorder: flushes the sampler when a window ends.
 //!
-//! Invariants: every flush becomes one column of the outbox; a flush follows the wall clock, also
+//! Invariants: every flush becomes one column of the outbox (and its hot keys go out behind it); a flush follows the wall clock, also
 //! after it jumped (W1); before a stop the window that has ended is flushed whole and the open one
 //! as far as it went (W2).
 //! Must not: read the machine's clock; it asks the [`Clock`] it is given.
@@ -10,13 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyviz_lineage::{Clock, unix_hour};
-use keyviz_sampler::Sampler;
+use keyviz_sampler::{Flush, Sampler};
 use tokio::sync::watch;
 
 use crate::outbox::Outbox;
 
 /// The longest sleep: how late a jump of the clock may be noticed.
 const MAX_SLEEP_MS: u64 = 500;
+
+/// As long where hot keys are found: 8,192 operations wait at most, and one in 16 does, so this is for
+/// some millions a second.
+const MAX_HOT_KEYS_SLEEP_MS: u64 = 20;
 
 /// Flushes one sampler.
 pub(crate) struct Recorder {
@@ -51,8 +55,11 @@ impl Recorder {
     pub(crate) fn tick(&mut self) -> u64 {
         let now_ms = self.clock.unix_ms();
         if now_ms >= self.due_ms {
-            let column = self.sampler.flush(now_ms);
+            let Flush { column, hot_keys, .. } = self.sampler.flush_all(now_ms);
             self.outbox.column(&column);
+            if let Some(hot_keys) = &hot_keys {
+                self.outbox.hot_keys(hot_keys);
+            }
             self.due_ms = window_end(&self.sampler, now_ms);
             if !column.buckets.is_empty() {
                 self.tell_coalesced(now_ms);
@@ -60,7 +67,13 @@ impl Recorder {
         }
         // W1: the clock went back; the window that it is in now ends earlier.
         self.due_ms = self.due_ms.min(window_end(&self.sampler, now_ms));
-        (self.due_ms - now_ms).min(MAX_SLEEP_MS)
+        let sleep_ms = if self.sampler.finds_hot_keys() {
+            self.sampler.collect_hot_keys();
+            MAX_HOT_KEYS_SLEEP_MS
+        } else {
+            MAX_SLEEP_MS
+        };
+        (self.due_ms - now_ms).min(sleep_ms)
     }
 
     /// Once an hour: which ranges have no rows of their own.

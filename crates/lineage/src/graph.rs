@@ -118,6 +118,7 @@ impl LineageGraph {
     }
 
     /// The record in a slot; `None` if it was removed.
+    #[inline]
     pub fn record(&self, slot: Slot) -> Option<&LineageRecord> {
         self.slots.records.get(slot as usize)?.as_deref()
     }
@@ -214,6 +215,7 @@ impl LineageGraph {
 
     /// Where the start of a slot's range stands among all keys of this graph: compares as keys do, and
     /// equals where they are equal. Means nothing to another graph, or after a change.
+    #[inline]
     pub fn start_rank(&self, slot: Slot) -> u64 {
         self.slots.spots.get(slot as usize).map_or(0, |spot| spot.ranks.0)
     }

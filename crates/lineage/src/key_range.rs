@@ -99,6 +99,16 @@ impl KeyRange {
         self.bounded_end() == Some(next.start())
     }
 
+    /// The smallest range that holds all of them; `None` of none.
+    pub fn hull_of<'a>(mut ranges: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let first = ranges.next()?;
+        let (start, end) = ranges.fold((&first.start, &first.end), |(start, end), range| {
+            let ends_later = cmp_end(end, &range.end) == Ordering::Less;
+            (start.min(&range.start), if ends_later { &range.end } else { end })
+        });
+        Some(Self { start: start.clone(), end: end.clone() })
+    }
+
     /// The smallest range that holds both.
     pub fn hull(&self, other: &Self) -> Self {
         Self {

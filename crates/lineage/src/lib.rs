@@ -12,6 +12,7 @@ pub mod column;
 pub mod entry;
 pub mod graph;
 pub mod hlc;
+pub mod hot_keys;
 pub mod id;
 pub mod key_range;
 mod plan;
@@ -29,6 +30,7 @@ pub use column::{
 pub use entry::Entry;
 pub use graph::{GraphError, Life, LineageGraph, Links, Slot, SlotSet};
 pub use hlc::{Hlc, HlcClock, HlcError};
+pub use hot_keys::{HotKey, HotKeys, HotKeysError, HottestKeys, RouteHotKeys};
 pub use id::{LineageId, ProposalId};
 pub use key_range::{KeyRange, KeyRangeError};
 pub use record::{Cause, LineageRecord, ParentRef};

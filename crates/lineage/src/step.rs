@@ -75,6 +75,7 @@ impl Step {
     }
 
     /// Its length in milliseconds.
+    #[inline]
     pub const fn ms(self) -> u64 {
         self.0
     }

@@ -62,7 +62,7 @@ impl<'a> Flow<'a> {
     pub(crate) fn new(cast: &'a Cast<'a>, at_ms: u64, drafts: &[Draft]) -> Self {
         let rows = drafts
             .iter()
-            .flat_map(|draft| draft.members.iter().map(|&row| (row, draft.sources.clone())));
+            .flat_map(|draft| draft.members.iter().map(|&row| (row, draft.sources.to_vec())));
         Self { cast, at_ms, rows: rows.collect(), nets: HashMap::new() }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! MatrixRequest -> question (times, step, who recorded) -> rows (who is drawn) -> shown (who shows
-//!   which source) -> coarsen -> reading (from which tier) -> sums -> states -> Matrix
+//!   which source) -> coarsen -> reading (from which tier) -> sums (tile by tile) -> states -> Matrix
 //! ```
 //! Responsible for: the rules of contract section 8: which lineages a row shows, what is counted and
 //! what is only inherited, what an empty cell means.
@@ -16,9 +16,11 @@
 
 pub mod biography;
 mod cast;
+mod cells;
 mod coarsen;
 mod flow;
 mod matrix;
+mod parallel;
 mod presence;
 mod question;
 mod reading;
@@ -27,12 +29,15 @@ mod shown;
 mod span;
 mod states;
 mod sums;
+mod tile;
+mod totals;
 
 use keyviz_codec::rollup::Tier;
 use keyviz_lineage::id::virtual_id;
 use keyviz_lineage::{Flags, GroupId, KeyRange, LineageId, RouteId, Series, Step};
 use thiserror::Error;
 
+pub use cells::RowCells;
 pub use matrix::{Explained, explain, matrix};
 pub use span::MAX_COLUMNS;
 
@@ -175,7 +180,7 @@ pub struct MatrixRow {
     /// End of the (last) range, Unix milliseconds.
     pub valid_to_ms: Option<u64>,
     /// One cell a column.
-    pub cells: Vec<MatrixCell>,
+    pub cells: RowCells,
 }
 
 /// The sums of one column.

@@ -53,7 +53,7 @@ fn ask(world: &World, continuity: Continuity, rows: Option<usize>) -> Matrix {
 /// Counted, inherited and flags of a row's one cell.
 fn cell(answer: &Matrix, id: &str) -> (u64, u64, Flags) {
     let row: &MatrixRow = answer.rows.iter().find(|row| row.bucket_id == id).unwrap();
-    (row.cells[0].counted, row.cells[0].inherited, row.cells[0].flags)
+    (row.cells.at(0).counted, row.cells.at(0).inherited, row.cells.at(0).flags)
 }
 
 fn totals(answer: &Matrix) -> (u64, u64, u64) {

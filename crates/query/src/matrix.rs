@@ -3,23 +3,25 @@
 use std::collections::{BTreeMap, HashSet};
 
 use keyviz_codec::rollup::Tier;
-use keyviz_lineage::{GroupId, LineageGraph, LineageRecord, Slot};
+use keyviz_lineage::{GroupId, KeyRange, LineageGraph, LineageRecord, Slot};
 use keyviz_store::History;
 
 use crate::cast::Cast;
+use crate::cells::RowCells;
 use crate::coarsen::coarsen;
 use crate::flow::Flow;
 use crate::presence::Presence;
 use crate::question::Question;
-use crate::reading::{Limits, Reading};
+use crate::reading::{Asked, Limits, Reading};
 use crate::rows::{Draft, Drafting};
 use crate::shown::{Owners, Shown};
 use crate::span::Span;
 use crate::states::States;
-use crate::sums::{Busy, RowTotals, SourceTotals, Sums};
+use crate::sums::Sums;
+use crate::totals::{Busy, RowTotals};
 use crate::{
-    ColumnTotals, Continuity, MAX_LISTED_ROUTES, Matrix, MatrixCell, MatrixRequest, MatrixRow,
-    QueryError, virtual_id,
+    ColumnTotals, Continuity, MAX_LISTED_ROUTES, Matrix, MatrixRequest, MatrixRow, QueryError,
+    virtual_id,
 };
 
 /// Answers a question about `graph` and `history`.
@@ -101,7 +103,8 @@ impl<'a> Evaluation<'a> {
         let had_traffic = |sources: &[Slot]| {
             // Damage is reported when the row is evaluated.
             let mut busy = Busy(vec![false; sources.len()]);
-            self.reading.each(self.reading.tier(sources.len()), sources, &mut busy);
+            let (hours, tier) = (self.span.hours(), self.reading.tier(sources.len()));
+            self.reading.each(hours, tier, &self.asked(sources), &mut busy);
             busy.0
         };
         let (cast, span, at_ms) = (self.cast, self.span, self.at_ms);
@@ -114,6 +117,11 @@ impl<'a> Evaluation<'a> {
         }
     }
 
+    /// Sources that go by their places.
+    fn asked(&self, sources: &[Slot]) -> Asked {
+        Asked::of(self.cast, sources.iter().copied().zip(0..))
+    }
+
     /// The instant that values are apportioned as of, if they are.
     fn apportions(&self) -> Option<u64> {
         self.at_ms.filter(|_| self.request.continuity == Continuity::Apportion)
@@ -122,7 +130,9 @@ impl<'a> Evaluation<'a> {
     fn answer(self) -> Matrix {
         let all = self.draft_all();
         let mut flow = self.apportions().map(|at_ms| Flow::new(self.cast, at_ms, &all));
-        let asked = |draft: &Draft| draft.range(self.cast).overlaps(&self.request.range);
+        let everything = self.request.range == KeyRange::all();
+        let asked =
+            |draft: &Draft| everything || draft.range(self.cast).overlaps(&self.request.range);
         // Rows outside the asked range take their shares of what the rows inside show, too.
         let (mut drafts, outside): (Vec<Draft>, Vec<Draft>) = all.into_iter().partition(asked);
         let hidden: HashSet<Slot> =
@@ -137,7 +147,7 @@ impl<'a> Evaluation<'a> {
             drafts = coarsen(drafts, &totals, budget);
             shown = show(&drafts, &mut flow);
         }
-        let sums = self.sums(tier, &shown, drafts.len());
+        let sums = Sums::read(&self.reading, tier, &shown, drafts.len());
         self.finish(tier, &drafts, sums)
     }
 
@@ -145,30 +155,14 @@ impl<'a> Evaluation<'a> {
     fn row_totals(&self, tier: Option<Tier>, shown: &Shown, rows: usize) -> Vec<u128> {
         let slots: Vec<Slot> = shown.sources.iter().map(|source| source.slot).collect();
         if self.apportions().is_none() {
-            let mut totals = SourceTotals(vec![0; slots.len()]);
-            self.reading.totals(tier, &slots, &mut totals);
-            return totals.by_row(shown, rows);
+            return self.reading.totals(tier, &slots).by_row(shown, rows);
         }
         let mut totals = RowTotals { shown, totals: vec![0; rows] };
-        self.reading.each(tier, &slots, &mut totals);
+        self.reading.each(self.span.hours(), tier, &self.asked(&slots), &mut totals);
         totals.totals
     }
 
-    fn sums<'s>(&'s self, tier: Option<Tier>, shown: &'s Shown, rows: usize) -> Sums<'s> {
-        let mut sums = Sums::new(self.cast, self.span, shown, rows, tier.is_some());
-        let at_a_time = sums.rows_at_a_time(self.reading.limits.scratch_units);
-        let mut first = 0;
-        while first < rows as u32 {
-            let end = first.saturating_add(at_a_time).min(rows as u32);
-            let slots = sums.begin(first..end);
-            self.reading.each(tier, &slots, &mut sums);
-            sums.end();
-            first = end;
-        }
-        sums
-    }
-
-    fn describe(&self, draft: &Draft, cells: Vec<MatrixCell>) -> MatrixRow {
+    fn describe(&self, draft: &Draft, cells: RowCells) -> MatrixRow {
         let (members, range) = (&draft.members, draft.range(self.cast));
         let records: Vec<&LineageRecord> =
             members.iter().filter_map(|&slot| self.cast.record(slot)).collect();
@@ -204,20 +198,20 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn finish(&self, tier: Option<Tier>, drafts: &[Draft], sums: Sums<'_>) -> Matrix {
-        let Sums { cells, marks, mut totals, strays, warnings, .. } = sums;
+    fn finish(&self, tier: Option<Tier>, drafts: &[Draft], sums: Sums) -> Matrix {
+        let Sums { rows, marks, mut totals, strays, mut warnings } = sums;
         let (span, columns) = (self.span, self.span.columns());
         let history = self.reading.history;
         let mut states = States::new(history, self.cast, span, self.presence, tier.is_none());
-        let mut rows = Vec::with_capacity(drafts.len());
-        for (row, (draft, mut own)) in drafts.iter().zip(cells).enumerate() {
-            let at = row * columns;
-            let of_cell = |column: usize| strays.get(&(at + column));
-            states.set(&draft.sources, &mut own, &marks[at..at + columns], of_cell);
-            rows.push(self.describe(draft, own));
-        }
+        states.may_be_full = totals.iter().any(|total| total.counted == u64::MAX);
+        let drawn = drafts.iter().zip(rows).zip(&marks).zip(0u32..);
+        let drawn = drawn.map(|(((draft, mut cells), marks), row)| {
+            let of_cell = |column: usize| strays.get(&(row, column));
+            states.set(&draft.sources, &mut cells, marks, of_cell);
+            self.describe(draft, cells)
+        });
+        let rows = drawn.collect();
         self.add_unattributed(&mut totals);
-        let mut warnings = warnings;
         warnings.extend(self.warnings.iter().cloned());
         Matrix {
             series: self.request.series,

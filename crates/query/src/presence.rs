@@ -72,6 +72,9 @@ pub(crate) fn recorded_steps(
     steps
 }
 
+/// A state, and whether any of it is stretched or shed.
+pub(crate) type Seen = (CellState, Flags);
+
 /// One group's presence over the span.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Presence {
@@ -87,7 +90,7 @@ pub(crate) struct Presence {
 
 impl Presence {
     /// The state of a stretch of units as one, and whether any of it is stretched or shed.
-    pub(crate) fn over(&self, units: &Range<usize>) -> (CellState, Flags) {
+    pub(crate) fn over(&self, units: &Range<usize>) -> Seen {
         let first = self.runs.partition_point(|&(start, _)| start <= units.start).saturating_sub(1);
         let runs = self.runs[first..].iter().take_while(|&&(start, _)| start < units.end);
         let state = runs.map(|&(_, state)| state).reduce(combine).unwrap_or_default();
@@ -101,13 +104,42 @@ impl Presence {
     }
 }
 
+impl Presence {
+    /// [`Presence::over`] of each column: stretches of columns of which it says the same, all columns of
+    /// the span.
+    pub(crate) fn by_column(&self, span: &Span) -> Vec<(Range<usize>, Seen)> {
+        let per_column = span.units_per_column();
+        let runs = self.runs.iter().map(|&(first, _)| first);
+        let alone = self.stretched.iter().chain(&self.shed).copied();
+        // A column that is not like the one before it holds one of these units, or the one before does.
+        let mut starts: Vec<usize> = runs
+            .chain(alone)
+            .map(|unit| unit / per_column)
+            .flat_map(|column| [column, column + 1])
+            .filter(|&column| column < span.columns())
+            .collect();
+        starts.extend([0, span.columns()]);
+        starts.sort_unstable();
+        starts.dedup();
+        let stretches = starts.windows(2).map(|pair| pair[0]..pair[1]);
+        stretches
+            .map(|columns| {
+                let first = columns.start * per_column;
+                let seen = self.over(&(first..first + per_column));
+                (columns, seen)
+            })
+            .collect()
+    }
+}
+
 pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Presence {
     let mut presence = Presence { unattributed: vec![0; span.columns()], ..Presence::default() };
     let mut hours =
         group.hours.iter().skip_while(|(hour, _)| hour < span.hours().start()).peekable();
     for hour in span.hours() {
         let units = span.units_within(hour * HOUR_MS, (hour + 1) * HOUR_MS);
-        let mut covered = Covered { first: units.start, units: units.len(), ..Covered::default() };
+        let (first, unit_ms) = (units.start, span.unit.ms());
+        let mut covered = Covered { first, units: units.len(), unit_ms, ..Covered::default() };
         while let Some((_, coverage)) = hours.next_if(|(held, _)| *held == hour) {
             presence.add(hour, coverage, span, &mut covered);
         }
@@ -115,13 +147,14 @@ pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Prese
             presence.push(units.start, CellState::Measured);
             continue;
         }
+        covered.spread();
         let members: Vec<(&Member, Option<&[u64]>)> = group
             .members
             .iter()
             .map(|(node, member)| (member, covered.nodes.get(node.as_str()).map(Vec::as_slice)))
             .collect();
         for unit in units {
-            presence.push(unit, unit_state(&members, span, (unit, covered.first), now_ms));
+            presence.push(unit, unit_state(&members, span, (unit, first), now_ms));
         }
     }
     for units in [&mut presence.stretched, &mut presence.shed] {
@@ -136,7 +169,10 @@ pub(crate) fn of_group(group: &GroupCoverage, span: &Span, now_ms: u64) -> Prese
 struct Covered<'a> {
     first: usize,
     units: usize,
+    unit_ms: u64,
     nodes: BTreeMap<&'a str, Vec<u64>>,
+    /// The only node so far, where it covered all of the hour: it is not among `nodes` yet.
+    only: Option<&'a str>,
     /// Some window of some node is not wholly covered, or more than that.
     is_uneven: bool,
 }
@@ -149,11 +185,18 @@ impl Covered<'_> {
         let mut full = 0;
         !self.is_uneven
             && members.iter().all(|(node, member)| {
-                let is_covered = self.nodes.contains_key(node.as_str());
+                let is_covered = self.only == Some(node) || self.nodes.contains_key(node.as_str());
                 full += usize::from(is_covered);
                 is_covered || !member.expected_within(from_ms, to_ms)
             })
             && full > 0
+    }
+
+    /// Puts everybody among `nodes`.
+    fn spread(&mut self) {
+        if let Some(node) = self.only.take() {
+            self.nodes.insert(node, vec![self.unit_ms; self.units]);
+        }
     }
 }
 
@@ -174,6 +217,18 @@ impl Presence {
     ) {
         let lost = coverage.shed().map(|(step, _, at)| hour * HOUR_MS + u64::from(at) * step.ms());
         self.shed.extend(lost.filter_map(|start_ms| span.unit_of(start_ms)));
+        let mut sources = coverage.iter();
+        if let (Some((step, source, windows)), None) = (sources.next(), sources.next()) {
+            let whole = WindowCover { covered_ms: step.ms(), unattributed: 0 };
+            let is_whole = windows.len() == step.columns_per_hour()
+                && windows.iter().all(|&(_, cover)| cover == whole);
+            if is_whole && covered.only.is_none() && covered.nodes.is_empty() {
+                // The rule: one boot of one node, all of the hour.
+                covered.only = Some(&source.node);
+                return;
+            }
+        }
+        covered.spread();
         let sources: Vec<_> = coverage.iter().collect();
         for boots in sources.chunk_by(|a, b| (a.0, &a.1.node) == (b.0, &b.1.node)) {
             let (step, source, _) = boots[0];

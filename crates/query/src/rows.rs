@@ -1,7 +1,7 @@
 //! Who is drawn: the lineages of a row set, and which lineages each row shows.
 
 use keyviz_lineage::{KeyRange, LineageRecord, Slot, SlotSet};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::RowSet;
 use crate::cast::{Cast, Overlaps};
@@ -11,23 +11,25 @@ use crate::span::Span;
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     /// The lineages it stands for, in key order; at least one.
-    pub(crate) members: SmallVec<[Slot; 1]>,
+    pub(crate) members: Slots,
     /// Everything it shows, ascending: its members, and what is linked to them (or loose) and
     /// overlaps.
-    pub(crate) sources: Vec<Slot>,
+    pub(crate) sources: Slots,
     pub(crate) closed: bool,
 }
 
+/// Slots of one row: nearly always few, as long as rows are not joined.
+pub(crate) type Slots = SmallVec<[Slot; 4]>;
+
 impl Draft {
-    fn of_one(row: Slot, sources: Vec<Slot>, closed: bool) -> Self {
-        Self { members: SmallVec::from_buf([row]), sources, closed }
+    fn of_one(row: Slot, sources: &[Slot], closed: bool) -> Self {
+        Self { members: smallvec![row], sources: SmallVec::from_slice(sources), closed }
     }
 
     /// The keys of its lineages, and what lies between them.
     pub(crate) fn range(&self, cast: &Cast<'_>) -> KeyRange {
-        let mut ranges = self.members.iter().filter_map(|&slot| Some(&cast.record(slot)?.range));
-        let first = ranges.next().cloned().unwrap_or_default();
-        ranges.fold(first, |hull, range| hull.hull(range))
+        let ranges = self.members.iter().filter_map(|&slot| Some(&cast.record(slot)?.range));
+        KeyRange::hull_of(ranges).unwrap_or_default()
     }
 }
 
@@ -123,12 +125,12 @@ impl Drafting<'_> {
     /// One draft for each of `rows` (by start), with what it shows.
     fn linked(&self, rows: &[Slot], loose: &[Slot]) -> Vec<Draft> {
         if self.at_ms.is_none() {
-            return rows.iter().map(|&row| Draft::of_one(row, vec![row], false)).collect();
+            return rows.iter().map(|&row| Draft::of_one(row, &[row], false)).collect();
         }
         let links = self.cast.graph.link(rows, self.span.from_ms, self.span.to_ms);
         let drafts = rows.iter().enumerate();
         let mut drafts: Vec<Draft> =
-            drafts.map(|(at, &row)| Draft::of_one(row, links.of(at).to_vec(), false)).collect();
+            drafts.map(|(at, &row)| Draft::of_one(row, links.of(at), false)).collect();
         if loose.is_empty() {
             return drafts;
         }
@@ -170,19 +172,19 @@ impl Drafting<'_> {
             for &source in &sources {
                 shown.insert(source);
             }
-            drafts.push(Draft::of_one(slot, sources, self.at_ms.is_some_and(ended)));
+            drafts.push(Draft::of_one(slot, &sources, self.at_ms.is_some_and(ended)));
         }
         drafts
     }
 
     /// What a further row shows.
-    fn past(&self, slot: Slot, record: &LineageRecord, loose: &[Slot]) -> Vec<Slot> {
+    fn past(&self, slot: Slot, record: &LineageRecord, loose: &[Slot]) -> Slots {
         if self.at_ms.is_none() {
-            return vec![slot];
+            return smallvec![slot];
         }
         let mut sources = match self.cast.is_bucket(slot) {
-            true => vec![slot],
-            false => self.cast.graph.link_past(slot, self.span.from_ms, self.span.to_ms),
+            true => smallvec![slot],
+            false => self.cast.graph.link_past(slot, self.span.from_ms, self.span.to_ms).into(),
         };
         for &other in loose {
             if self.cast.record(other).is_some_and(|other| other.range.overlaps(&record.range)) {
@@ -194,7 +196,7 @@ impl Drafting<'_> {
 }
 
 /// Adds to an ascending list.
-fn add(sources: &mut Vec<Slot>, slot: Slot) {
+fn add(sources: &mut Slots, slot: Slot) {
     if let Err(at) = sources.binary_search(&slot) {
         sources.insert(at, slot);
     }

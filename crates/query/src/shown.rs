@@ -59,23 +59,28 @@ impl<'a> Owners<'a> {
         hidden: &'a HashSet<Slot>,
     ) -> Self {
         let mut owners = vec![None; cast.slots() as usize];
-        let mut all: Vec<(KeyRange, &Draft)> =
-            drafts.iter().chain(outside).map(|draft| (draft.range(cast), draft)).collect();
-        let id = |draft: &Draft| cast.record(draft.members[0]).map(|record| record.id);
-        all.sort_by(|(a_range, a), (b_range, b)| {
-            (a_range.start(), id(a)).cmp(&(b_range.start(), id(b)))
-        });
-        for (_, draft) in &all {
+        let mut all: Vec<&Draft> = drafts.iter().chain(outside).collect();
+        if !outside.is_empty() {
+            // Each of the two is in order.
+            let place = |draft: &Draft| {
+                cast.record(draft.members[0]).map(|record| (record.range.start(), record.id))
+            };
+            all.sort_by(|a, b| place(a).cmp(&place(b)));
+        }
+        for draft in &all {
             for &member in &draft.members {
                 owners[member as usize] = Some(draft.members[0]);
             }
         }
-        for (range, draft) in all {
+        for draft in all {
+            // Nearly every row shows its own lineages alone.
+            let mut range: Option<KeyRange> = None;
             for &source in &draft.sources {
-                let inside = |record: &LineageRecord| range.covers(&record.range);
                 let held = &mut owners[source as usize];
-                if held.is_none() && cast.record(source).is_some_and(inside) {
-                    *held = Some(draft.members[0]);
+                if held.is_none() {
+                    let range = range.get_or_insert_with(|| draft.range(cast));
+                    let inside = |record: &LineageRecord| range.covers(&record.range);
+                    *held = cast.record(source).filter(|r| inside(r)).map(|_| draft.members[0]);
                 }
             }
         }

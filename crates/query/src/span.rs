@@ -1,7 +1,7 @@
 //! The time axis of an answer: from, to, step (contract sections 1 and 8).
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use keyviz_lineage::{HOUR_MS, Step, unix_hour};
 
@@ -58,8 +58,26 @@ impl Span {
         first as usize..(to_ms - self.from_ms).div_ceil(self.unit.ms()) as usize
     }
 
-    pub(crate) fn hours(&self) -> std::ops::RangeInclusive<u64> {
+    pub(crate) fn hours(&self) -> RangeInclusive<u64> {
         unix_hour(self.from_ms)..=unix_hour(self.to_ms - 1)
+    }
+
+    /// The hours of some columns (at least one).
+    pub(crate) fn hours_of(&self, columns: &Range<usize>) -> RangeInclusive<u64> {
+        unix_hour(self.column_ms(columns.start))..=unix_hour(self.column_ms(columns.end) - 1)
+    }
+
+    /// Stretches of columns, at most so many, that share no hour.
+    pub(crate) fn cut(&self, parts: usize) -> Vec<Range<usize>> {
+        let columns = self.columns();
+        let starts = (1..parts).map(|part| {
+            let start_ms = self.column_ms(columns * part / parts).next_multiple_of(HOUR_MS);
+            ((start_ms - self.from_ms) / self.step.ms()) as usize
+        });
+        let mut starts: Vec<usize> = starts.map(|start| start.min(columns)).collect();
+        starts.insert(0, 0);
+        starts.push(columns);
+        starts.windows(2).filter(|pair| pair[0] < pair[1]).map(|pair| pair[0]..pair[1]).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! What each cell is, from who was alive and who recorded (contract section 5).
 //!
 //! Invariant: Q3.
-//! Cost: a look-up a cell where the row's lineages lived through the whole column.
+//! Cost: a comparison a cell where the row's lineages lived through the whole span: what a group says is
+//! looked up once for all its rows, a stretch of equal columns at a time.
 //! Proof: `matrix_test.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,14 +11,12 @@ use std::ops::Range;
 use keyviz_lineage::{Flags, GroupId, HOUR_MS, Slot, unix_hour};
 use keyviz_store::History;
 
+use crate::CellState;
 use crate::cast::Cast;
-use crate::presence::{self, Presence};
+use crate::cells::RowCells;
+use crate::presence::{self, Presence, Seen};
 use crate::span::Span;
-use crate::sums::Mark;
-use crate::{CellState, MatrixCell};
-
-/// A state, and whether any of it is stretched or shed.
-type Seen = (CellState, Flags);
+use crate::tile::Mark;
 
 /// Tells what cells are.
 pub(crate) struct States<'a> {
@@ -26,9 +25,11 @@ pub(crate) struct States<'a> {
     pub(crate) span: &'a Span,
     presence: &'a BTreeMap<GroupId, Presence>,
     /// What each group says of whole columns, once it was asked for.
-    columns: BTreeMap<GroupId, Vec<Seen>>,
+    columns: BTreeMap<GroupId, Vec<(Range<usize>, Seen)>>,
     /// Whether the finest columns were read, which may have expired.
     is_fine: bool,
+    /// Whether a count may be at its top.
+    pub(crate) may_be_full: bool,
 }
 
 /// When the lineages of a row lived, by group: units, ascending and apart.
@@ -42,7 +43,7 @@ impl<'a> States<'a> {
         presence: &'a BTreeMap<GroupId, Presence>,
         is_fine: bool,
     ) -> Self {
-        Self { history, cast, span, presence, columns: BTreeMap::new(), is_fine }
+        Self { history, cast, span, presence, columns: BTreeMap::new(), is_fine, may_be_full: true }
     }
 
     fn lives(&self, sources: &[Slot]) -> Lives {
@@ -69,35 +70,49 @@ impl<'a> States<'a> {
         lives
     }
 
-    /// What a group says of a stretch of units.
-    fn over(&mut self, group: GroupId, column: usize, units: &Range<usize>) -> Option<Seen> {
-        let (presence, per_column) = (self.presence.get(&group)?, self.span.units_per_column());
-        if units.len() < per_column {
-            return Some(presence.over(units));
-        }
-        let whole =
-            |column: usize| presence.over(&(column * per_column..(column + 1) * per_column));
-        let columns = 0..self.span.columns();
-        let held = self.columns.entry(group).or_insert_with(|| columns.map(whole).collect());
-        held.get(column).copied()
+    /// What a group says of whole columns.
+    fn whole(&mut self, group: GroupId) -> Option<&[(Range<usize>, Seen)]> {
+        let (presence, span) = (self.presence.get(&group)?, self.span);
+        Some(self.columns.entry(group).or_insert_with(|| presence.by_column(span)))
     }
 
-    /// Sets the states of one row, and the flags that come with them.
+    /// What a group says of a stretch of units of a column.
+    fn over(&mut self, group: GroupId, column: usize, units: &Range<usize>) -> Option<Seen> {
+        if units.len() < self.span.units_per_column() {
+            return Some(self.presence.get(&group)?.over(units));
+        }
+        let whole = self.whole(group)?;
+        let at = whole.partition_point(|(columns, _)| columns.end <= column);
+        whole.get(at).map(|(_, seen)| *seen)
+    }
+
+    /// Sets the states of one row, and the flags that come with them. `marks` may be empty.
     pub(crate) fn set(
         &mut self,
         sources: &[Slot],
-        cells: &mut [MatrixCell],
+        cells: &mut RowCells,
         marks: &[Mark],
         strays: impl Fn(usize) -> Option<&'a BTreeSet<GroupId>>,
     ) {
-        let lives = self.lives(sources);
         let expired = self.expired(sources);
-        if expired.is_empty() && self.set_whole(&lives, cells, marks).is_some() {
+        cells.states.reserve_exact(cells.counted.len());
+        let is_known = expired.is_empty();
+        let whole = self.whole_life(sources).filter(|_| is_known);
+        if whole.is_some_and(|group| self.set_whole(group, cells, marks).is_some()) {
+            return;
+        }
+        let lives = self.lives(sources);
+        let span = 0..self.span.units();
+        if let [(group, stretches)] = &lives[..]
+            && is_known
+            && matches!(&stretches[..], [stretch] if *stretch == span)
+            && self.set_whole(*group, cells, marks).is_some()
+        {
             return;
         }
         let mut next = vec![0; lives.len()];
-        for (column, (cell, &mark)) in cells.iter_mut().zip(marks).enumerate() {
-            let traffic = mark.traffic || cell.counted > 0 || cell.inherited > 0;
+        for column in 0..cells.counted.len() {
+            let (traffic, unread) = told(cells, marks, column);
             let first = column * self.span.units_per_column();
             let units = first..first + self.span.units_per_column();
             let mut seen: Option<Seen> = None;
@@ -125,31 +140,58 @@ impl<'a> States<'a> {
                         .iter()
                         .map(|&source| overlap(&self.cast.alive(source, self.span), &units))
                         .sum();
-            cell.state = match seen {
+            let state = match seen {
                 None => CellState::Nonexistent,
                 Some(_) if is_gone && !traffic => CellState::Missing,
                 Some(_) if gone > 0 => CellState::Partial,
-                Some((recorded, _)) => state(recorded, traffic, mark.unread),
+                Some((recorded, _)) => state(recorded, traffic, unread),
             };
-            add_flags(cell, seen.map_or(Flags::NONE, |(_, flags)| flags));
+            cells.states.push(state);
+            add_flags(cells, column, seen.map_or(Flags::NONE, |(_, flags)| flags));
         }
     }
 
-    /// [`States::set`] for the rule: lineages of one group that lived through the whole span. `None`, and
-    /// nothing done, where that is not so.
-    fn set_whole(&mut self, lives: &Lives, cells: &mut [MatrixCell], marks: &[Mark]) -> Option<()> {
-        let [(group, stretches)] = &lives[..] else { return None };
-        if !matches!(&stretches[..], [whole] if *whole == (0..self.span.units())) {
-            return None;
+    /// The group of a row's lineages where one of them lived through the whole span and the others are of
+    /// the same group.
+    fn whole_life(&self, sources: &[Slot]) -> Option<GroupId> {
+        let whole = 0..self.span.units();
+        let mut found = None;
+        let mut is_whole = false;
+        for &source in sources {
+            let alive = self.cast.alive(source, self.span);
+            if alive.is_empty() {
+                continue;
+            }
+            let &[group] = self.cast.groups_of(source) else { return None };
+            if *found.get_or_insert(group) != group {
+                return None;
+            }
+            is_whole |= alive == whole;
         }
-        // Fills in what the group says of every column.
-        self.over(*group, 0, &(0..self.span.units_per_column()))?;
-        for ((cell, &mark), &(recorded, stretched)) in
-            cells.iter_mut().zip(marks).zip(self.columns.get(group)?)
-        {
-            let traffic = mark.traffic || cell.counted > 0 || cell.inherited > 0;
-            cell.state = state(recorded, traffic, mark.unread);
-            add_flags(cell, stretched);
+        found.filter(|_| is_whole)
+    }
+
+    /// [`States::set`] for the rule: of lineages of one group, some of which lived at any time of the
+    /// span. `None`, and nothing done, where nothing is known of the group.
+    fn set_whole(&mut self, group: GroupId, cells: &mut RowCells, marks: &[Mark]) -> Option<()> {
+        let may_be_full = self.may_be_full || !cells.inherited.is_empty();
+        for (columns, (recorded, flags)) in self.whole(group)? {
+            let (columns, recorded) = (columns.clone(), *recorded);
+            let (busy, quiet) = (state(recorded, true, false), state(recorded, false, false));
+            let is_plain = marks.is_empty() && cells.inherited.is_empty();
+            if is_plain {
+                let counted = cells.counted[columns.clone()].iter();
+                cells.states.extend(counted.map(|&sum| if sum > 0 { busy } else { quiet }));
+            } else {
+                for column in columns.clone() {
+                    let (traffic, unread) = told(cells, marks, column);
+                    cells.states.push(state(recorded, traffic, unread));
+                }
+            }
+            let is_partial = [busy, quiet].contains(&CellState::Partial);
+            if !is_plain || is_partial || may_be_full || !flags.is_none() {
+                columns.for_each(|column| add_flags(cells, column, *flags));
+            }
         }
         Some(())
     }
@@ -210,12 +252,21 @@ fn add(seen: &mut Option<Seen>, more: Option<Seen>) {
     }
 }
 
-fn add_flags(cell: &mut MatrixCell, seen: Flags) {
-    cell.flags = cell.flags.or(seen);
-    if cell.state == CellState::Partial {
-        cell.flags = cell.flags.or(Flags::PARTIAL);
+/// Whether a cell has traffic, and whether some of it cannot be read.
+fn told(cells: &RowCells, marks: &[Mark], column: usize) -> (bool, bool) {
+    let mark = marks.get(column).copied().unwrap_or_default();
+    let traffic = mark.traffic || cells.counted[column] > 0 || cells.inherited_at(column) > 0;
+    (traffic, mark.unread)
+}
+
+/// Of a cell whose state is set.
+fn add_flags(cells: &mut RowCells, column: usize, seen: Flags) {
+    let mut flags = seen;
+    if cells.states[column] == CellState::Partial {
+        flags = flags.or(Flags::PARTIAL);
     }
-    if cell.counted == u64::MAX || cell.inherited == u64::MAX {
-        cell.flags = cell.flags.or(Flags::SATURATED);
+    if cells.counted[column] == u64::MAX || cells.inherited_at(column) == u64::MAX {
+        flags = flags.or(Flags::SATURATED);
     }
+    cells.flag(column, flags);
 }

@@ -406,8 +406,8 @@ impl History for World {
                     false => columns.read_sums(&value).unwrap(),
                 }
                 visit(hour, Part::Chunk { tags, columns: &columns });
-                for (&id, &tag) in numbered.iter().skip(chunk * SLOTS).zip(tags) {
-                    let slot = tags.iter().position(|&held| held == tag).unwrap();
+                let slots = numbered.iter().skip(chunk * SLOTS).zip(tags).enumerate();
+                for (slot, (&id, &tag)) in slots {
                     if tag != NOBODY && columns.uneven.contains(slot) {
                         let wanted = Wanted { lineages: &[(id, tag)], ..*wanted };
                         visit_each(self, group, series, hour..=hour, &wanted, visit);

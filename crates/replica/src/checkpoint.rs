@@ -18,6 +18,7 @@ use crate::counters::Counters;
 use crate::ingest::Job;
 use crate::reclaim::Reclaim;
 use crate::recorder::Shared;
+use crate::stuck::Stuck;
 use crate::{gc, sweep};
 
 const TICK: Duration = Duration::from_millis(250);
@@ -26,7 +27,7 @@ const RETRY_PAUSE_MS: u64 = 2_000;
 pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>) {
     let mut last_turn: HashMap<GroupId, u64> = HashMap::new();
     let mut flushed_hour = unix_hour(shared.clock.unix_ms());
-    let mut reclaim = Reclaim::default();
+    let (mut reclaim, mut stuck) = (Reclaim::default(), Stuck::default());
     // The first sweep is due at once: a node that never runs for an hour must not keep all.
     let mut swept_hour = None;
     // After a failure, being woken does not count for a moment: a full disk must not make this spin.
@@ -64,6 +65,7 @@ pub(crate) fn run(shared: &Shared, jobs: &Sender<Job>) {
         for what in shared.store.damage().1 {
             tracing::error!(what, "damage in the store; the rest is served");
         }
+        stuck.look(shared, monotonic_ms);
         retry_after_ms = if failed { monotonic_ms + RETRY_PAUSE_MS } else { 0 };
         shared.checkpoint.round_ended(now, failed);
         let wall_ms = shared.clock.unix_ms();

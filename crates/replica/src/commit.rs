@@ -46,6 +46,7 @@ impl Ingest {
     /// Counts what was shed, and says it once a minute.
     fn tell_shed(&mut self) {
         let counters = &self.shared.counters;
+        Counters::set(&counters.shed_outstanding, u64::from(self.shed.lock().is_outstanding()));
         for shed in self.wal.take_shed() {
             Counters::add(&counters.shed_records, shed.records);
             Counters::add(&counters.shed_bytes, shed.bytes);
@@ -187,6 +188,8 @@ impl Ingest {
             Err(error) => tracing::warn!(%error, "WAL segments could not be removed yet"),
         }
         self.shed.lock().release(up_to);
+        let outstanding = self.shed.lock().is_outstanding();
+        Counters::set(&self.shared.counters.shed_outstanding, u64::from(outstanding));
         Counters::add(&self.shared.counters.releases, 1);
     }
 }

@@ -77,6 +77,14 @@ counters! {
     replayed_records,
     /// 1 while the store does not take checkpoints.
     store_failing,
+    /// 1 while RocksDB refuses writes.
+    store_read_only,
+    /// 1 from a flush or a compaction of RocksDB that failed until a flush works.
+    background_failing,
+    /// 1 while the store could be helped by opening it anew.
+    wants_reopening,
+    /// 1 while something was shed that the store may not have.
+    shed_outstanding,
     /// 1 while the WAL cannot be made durable.
     wal_failing,
     /// 1 while garbage collection is frozen (a clock jumped).

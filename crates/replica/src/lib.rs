@@ -50,6 +50,7 @@ mod rehome;
 mod shed;
 mod stand_ins;
 mod state_machine;
+mod stuck;
 mod sweep;
 mod view;
 mod wal_check;

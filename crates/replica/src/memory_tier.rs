@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use keyviz_codec::envelope::{self, Checksum};
 use keyviz_codec::marks::Applied;
 use keyviz_lineage::GroupId;
 use keyviz_store::{Batch, Numbers};
@@ -36,13 +37,15 @@ pub(crate) const HOURS: u64 = 26;
 const INDEX_BYTES: usize = 2 * size_of::<u32>();
 
 /// Every block of one hour of one group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shelf {
     bytes: Vec<u8>,
     /// Which lineages have one, ascending. (Numbers are never used again: most may be of the dead.)
     numbers: Vec<u32>,
     /// Where each of them ends.
     ends: Vec<u32>,
+    /// [`Checksum::Known`] where every block passed its checksum when it came here.
+    pub(crate) checksums: Checksum,
 }
 
 impl Shelf {
@@ -50,6 +53,11 @@ impl Shelf {
     pub(crate) fn get(&self, number: u32) -> Option<&[u8]> {
         let at = self.numbers.binary_search(&number).ok()?;
         Some(self.at(at))
+    }
+
+    /// All stored values, by the numbers of their lineages.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (u32, &[u8])> {
+        self.numbers.iter().enumerate().map(|(at, &number)| (number, self.at(at)))
     }
 
     fn at(&self, at: usize) -> &[u8] {
@@ -67,8 +75,12 @@ impl Shelf {
             bytes: Vec::with_capacity(bytes),
             numbers: Vec::with_capacity(count),
             ends: Vec::with_capacity(count),
+            checksums: Checksum::Known,
         };
         for (number, block) in blocks {
+            if !envelope::is_sound(block) {
+                shelf.checksums = Checksum::Compute;
+            }
             shelf.bytes.extend_from_slice(block);
             shelf.numbers.push(number);
             shelf.ends.push(u32::try_from(shelf.bytes.len()).ok()?);
@@ -78,8 +90,7 @@ impl Shelf {
 
     /// With some blocks changed.
     fn with(&self, changed: &BTreeMap<u32, &[u8]>) -> Option<Self> {
-        let held = self.numbers.iter().enumerate().map(|(at, &number)| (number, self.at(at)));
-        let mut blocks: BTreeMap<u32, &[u8]> = held.collect();
+        let mut blocks: BTreeMap<u32, &[u8]> = self.iter().collect();
         blocks.extend(changed);
         let bytes = blocks.values().map(|block| block.len()).sum();
         Self::of(blocks.into_iter(), bytes)

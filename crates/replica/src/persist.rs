@@ -259,7 +259,7 @@ fn salvage<T>(
         Err(error) if error.is_damage() => {
             tracing::error!(group, key = %key, %error, "damaged value set aside under damaged|");
             // Nothing may be left of it; that something was there is worth keeping all the same.
-            let remains = view.remains(group, key).ok().flatten().unwrap_or_default();
+            let remains = view.raw(group, key).ok().flatten().unwrap_or_default();
             batch.put(group, &key.quarantine(), remains);
             Ok(None)
         }

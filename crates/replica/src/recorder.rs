@@ -310,7 +310,7 @@ impl Recorder {
         self.shared.counters.snapshot()
     }
 
-    /// RocksDB's background errors and bytes of live data.
+    /// How many of RocksDB's flushes and compactions have failed since the start, and bytes of live data.
     pub fn store_health(&self) -> (u64, u64) {
         self.shared.store.health()
     }

@@ -210,7 +210,7 @@ impl StateMachine {
             let before = after.as_ref().map(install);
             let prepare = |after: &After| self.memory_tier.prepare(group, &batch, &after.numbers);
             let prepared = after.as_ref().map(prepare).unwrap_or_default();
-            if let Err(error) = self.store.commit(&batch) {
+            if let Err(error) = self.store.commit_as(batch_name(command), &batch) {
                 // They are given anew, and then stored.
                 before.flatten().inspect(|numbers| drop(self.install_numbers(group, numbers)));
                 return Err(error.into());
@@ -316,8 +316,12 @@ impl StateMachine {
             return Ok(());
         }
         let key = Key::Lineage { lineage: record.id };
-        if let Some(damaged) = view.raw(group, &key)? {
-            batch.put(group, &key.quarantine(), damaged);
+        match view.raw(group, &key) {
+            Ok(Some(damaged)) => batch.put(group, &key.quarantine(), damaged),
+            Ok(None) => {}
+            // Nothing of it can be read.
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
         }
         batch.put(group, &key, lineage_record::encode(record));
         changes.push(GraphChange::Install(Plan { records: vec![record.clone()] }));
@@ -339,6 +343,16 @@ impl StateMachine {
         let mut next = LineageGraph::clone(&self.graph());
         change_graph(&mut next, changes, until_ms);
         *self.graph.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+    }
+}
+
+/// What its batch is called among the store's failpoints.
+fn batch_name(command: &Command) -> &'static str {
+    match command {
+        Command::PersistColumns { .. } => "persist-batch",
+        Command::Transitions(_) | Command::RestoreLineage { .. } => "lineage-batch",
+        Command::SweepLineage(_) => "sweep-batch",
+        Command::Pin(_) | Command::Unpin { .. } => "pin-batch",
     }
 }
 
@@ -403,8 +417,11 @@ fn put_event(
 ) -> Result<(), StoreError> {
     let (group, key) = (transition.group, Key::Event { hlc: transition.hlc });
     let value = event.encode();
-    if view.raw(group, &key)?.as_ref() != Some(&value) {
-        batch.put(group, &key, value);
+    match view.raw(group, &key) {
+        Ok(Some(held)) if held == value => {}
+        // It is written again; what was there cannot be read.
+        Err(error) if !error.is_damage() => return Err(error),
+        _ => batch.put(group, &key, value),
     }
     Ok(())
 }

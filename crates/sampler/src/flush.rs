@@ -6,8 +6,8 @@
 //! Proof: `sampler_test.rs`, `budget_test.rs`.
 
 use keyviz_lineage::{
-    Bucket, BucketPart, Column, Counts, Flags, GroupId, KeyRange, MAX_LISTED_MEMBERS, RouteId, Row,
-    Step,
+    Bucket, BucketPart, Column, Counts, Flags, GroupId, HotKeys, KeyRange, MAX_LISTED_MEMBERS,
+    RouteId, Row, Step,
 };
 
 use crate::registry::{Part, Tracked};
@@ -20,6 +20,8 @@ pub struct Flush {
     pub column: Column,
     /// The parts of the rows whose routes are cut, in the order of the rows.
     pub sub_ranges: Vec<SubRangeRow>,
+    /// The hottest keys, where they are found ([`crate::Settings::hot_keys`]).
+    pub hot_keys: Option<HotKeys>,
 }
 
 /// How the counts of one row of the column spread over its route's sub-ranges.
@@ -106,9 +108,9 @@ impl Rows {
         self.rows.reserve(rows);
     }
 
-    /// Adds a part of what was counted on a route, under `term`.
-    pub(crate) fn push(&mut self, tracked: &Tracked, term: u64, part: Part<'_>) {
-        let (slot, mut sum) = (&tracked.slot, Counts::default());
+    /// Adds a part of what was counted on a route.
+    pub(crate) fn push(&mut self, tracked: &Tracked, part: Part<'_>) {
+        let (slot, term, mut sum) = (&tracked.slot, part.term, Counts::default());
         for part in part.counts {
             sum.add(part);
         }

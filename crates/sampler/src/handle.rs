@@ -4,10 +4,10 @@
 //! handle itself, so that no other memory than the thread's own is read (H1).
 //! Proof: `sampler_test.rs`, `tests/loom.rs`.
 
-use crate::Op;
 use crate::local::{self, Spot};
 use crate::slot::Slot;
 use crate::sync::Arc;
+use crate::{Op, front};
 
 /// A route that was resolved once: observing through it needs no look-up. Holding one keeps its
 /// counters alive, so that nothing observed through it is lost after the route is removed.
@@ -34,9 +34,7 @@ impl RouteHandle {
     #[inline]
     pub fn observe(&self, key: &[u8], op: Op, value_len: u64) {
         let Some(slot) = &self.slot else { return };
-        let is_counted =
-            local::with(|local| self.spot.observe(&local.pages, key.len(), op, value_len));
-        if is_counted != Some(true) {
+        if !front::count(self.spot, key.len(), op, value_len) {
             observe_slowly(slot, key, op, value_len);
         }
     }

@@ -10,12 +10,13 @@
 //! Invariants: `observe` takes no lock and allocates nothing in steady state (S1; the first touch of
 //! 64 routes, or of a route that is cut, by a thread makes a page of counters, the first look-up by id
 //! after a change follows the table, and an operation of 8 MiB or more is counted under a lock of its
-//! route); every count that was observed leaves in exactly one column, also when its route is removed
+//! route; where hot keys are found, a chosen key of more than 64 bytes is copied into one); every count that was observed leaves in exactly one column, also when its route is removed
 //! or its thread ends meanwhile (S2), and an operation's bytes leave in the column of its count;
 //! rows come in `Row::order` and idle ones are left out (S3); a row carries one term (S4).
 //! Must not: read a clock (the caller says when it flushes), do I/O, or know who takes the columns.
 //! Proof: the `*_test.rs` beside each module; `tests/stress.rs` (every count arrives while routes and
-//! threads come and go; `KEYVIZ_SAMPLER_OBSERVES=1000000000` makes it long); every interleaving of
+//! threads come and go; `KEYVIZ_SAMPLER_OBSERVES=1000000000` makes it long; `make asan` runs it with
+//! AddressSanitizer, for the one module with `unsafe`, `front.rs`); every interleaving of
 //! observe, drain, retire and thread end in `tests/loom.rs`, run by
 //! `RUSTFLAGS="--cfg loom" cargo test -p keyviz-sampler --release --test loom`
 //! (in a target folder of its own).
@@ -30,16 +31,20 @@ mod budget;
 mod cell;
 mod chunk;
 mod flush;
+mod front;
 mod handle;
 mod history;
+mod hot;
 pub mod live_summary;
 mod local;
+mod mark;
 #[cfg(loom)]
 pub mod model;
 mod rate;
 mod registry;
 mod sampler;
 mod slot;
+mod space_saving;
 mod sub_range;
 mod sync;
 mod table;
@@ -51,7 +56,9 @@ pub use budget::DEFAULT_TRACKED_ROUTES;
 pub use flush::{Flush, SubRangeRow};
 pub use handle::RouteHandle;
 pub use history::{DEFAULT_HISTORY_COLUMNS, History, MAX_HISTORY_COLUMNS};
+pub use hot::{HotKeySettings, MAX_HOT_KEY_QUEUE};
 pub use live_summary::{InFlight, LiveSummary, OperationHandle};
+pub use mark::Mark;
 pub use rate::{Adaptive, COST_PER_OBSERVE_NS};
 pub use sampler::{Coalesced, Sampler, Settings};
 pub use sub_range::{MAX_SUB_RANGES, SubRanges};

@@ -45,7 +45,7 @@ impl Shared {
     /// A sampler without routes.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let registry = Registry::new(Space::new(), 10, None);
+        let registry = Registry::new(Space::new(), 10);
         let table = Published::new(Arc::clone(&registry.table));
         Self { registry: Mutex::new(registry), table }
     }
@@ -73,12 +73,18 @@ impl Shared {
     /// Takes everything, long after every grace. By route: writes and their bytes.
     pub fn flush(&self) -> Vec<(u64, u64, u64)> {
         let mut rows = Vec::new();
-        lock(&self.registry).take(1_000_000, 0, Step::MINUTE, |tracked, part| {
-            let counts = part.counts;
-            if !counts[0].is_idle() {
-                rows.push((tracked.slot.route, counts[0].writes, counts[0].write_bytes));
-            }
-        });
+        lock(&self.registry).take(
+            1_000_000,
+            0,
+            Step::MINUTE,
+            |_| 0,
+            |tracked, part| {
+                let counts = part.counts;
+                if !counts[0].is_idle() {
+                    rows.push((tracked.slot.route, counts[0].writes, counts[0].write_bytes));
+                }
+            },
+        );
         rows
     }
 

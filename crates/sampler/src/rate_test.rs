@@ -142,11 +142,12 @@ fn a_route_is_sampled_only_where_counting_it_costs_too_much_and_no_more_than_it_
         let adaptive = Adaptive { max_cost_ns_per_second, ..adaptive };
         class_after(&counts, Some(1.0), Step::MINUTE, adaptive)
     };
-    // A million a second and 3 ns each: as much as is allowed.
-    assert_eq!(class(60_000_000, 0, 3_000_000), 0);
-    assert_eq!(class(60_000_001, 0, 3_000_000), 1);
-    assert_eq!(class(60_000_000, 0, 700_000), 3);
-    assert_eq!(class(60_000_000, 7_000, 700_000), 0, "the rarer kind would be soft");
+    // A million a second: as much as is allowed.
+    let cost = 1_000_000 * COST_PER_OBSERVE_NS;
+    assert_eq!(class(60_000_000, 0, cost), 0);
+    assert_eq!(class(60_000_001, 0, cost), 1);
+    assert_eq!(class(60_000_000, 0, cost / 4 - 1), 3);
+    assert_eq!(class(60_000_000, 7_000, cost / 4 - 1), 0, "the rarer kind would be soft");
     assert_eq!(class(u64::MAX, u64::MAX, 0), MAX_CLASS);
     let unknown = Counts { reads: 60_000_000, ..Counts::default() };
     assert_eq!(

@@ -10,6 +10,7 @@ use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, RouteId, Step};
 
 use crate::budget::{Budget, Heat};
 use crate::chunk::{CHUNK_CELLS, Lease, Space};
+use crate::hot::Feed;
 use crate::rate::{Adaptive, class_after};
 use crate::slot::{Slot, SlotCell};
 use crate::sub_range::SubRanges;
@@ -29,13 +30,23 @@ pub(crate) struct Tracked {
     flags: Flags,
     /// How alike the sizes of its operations were when it was last sampled.
     likeness: Option<f64>,
+    led: Led,
+}
+
+/// Under which terms a route had writes in the last window that was taken.
+#[derive(Debug, Default)]
+struct Led {
+    /// The last one; 0: none.
+    last: u64,
+    /// Those that were cut.
+    cut: Vec<u64>,
 }
 
 /// What one route counted under one term.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
-    /// `None`: the present one.
-    pub(crate) term: Option<u64>,
+    /// 0: this node did not lead.
+    pub(crate) term: u64,
     /// By sub-range.
     pub(crate) counts: &'a [Counts],
     pub(crate) flags: Flags,
@@ -47,7 +58,20 @@ impl Tracked {
     }
 }
 
+impl Part<'_> {
+    /// Whether this node led any of its writes.
+    pub(crate) fn is_led(&self) -> bool {
+        self.term != 0 && self.counts.iter().any(|part| part.writes > 0)
+    }
+}
+
 impl Tracked {
+    /// The terms under which it had writes in the last window that was taken.
+    pub(crate) fn led(&self) -> impl Iterator<Item = u64> {
+        let last = Some(self.led.last).filter(|&term| term != 0);
+        self.led.cut.iter().copied().chain(last)
+    }
+
     /// Adds what was counted aside, or one in N, to the `counts` of all cells, and takes notice of how
     /// much it was in this window.
     fn weigh(&mut self, window: u64, counts: &mut [Counts]) {
@@ -85,16 +109,15 @@ pub(crate) struct Registry {
     free: Vec<usize>,
     budget: Budget,
     adaptive: Option<Adaptive>,
+    feed: Option<Arc<Feed>>,
+    /// Of the next slot.
+    next_serial: u64,
     /// How many times everything was taken.
     windows: u64,
 }
 
 impl Registry {
-    pub(crate) fn new(
-        space: Arc<Space>,
-        tracked_routes: usize,
-        adaptive: Option<Adaptive>,
-    ) -> Self {
+    pub(crate) fn new(space: Arc<Space>, tracked_routes: usize) -> Self {
         Self {
             space,
             table: Arc::new(Table::new()),
@@ -102,9 +125,17 @@ impl Registry {
             shared: Vec::new(),
             free: Vec::new(),
             budget: Budget::new(tracked_routes),
-            adaptive,
+            adaptive: None,
+            feed: None,
+            next_serial: 0,
             windows: 0,
         }
+    }
+
+    /// Of whose routes operations may be sampled, or keys looked at.
+    pub(crate) fn with(mut self, adaptive: Option<Adaptive>, feed: Option<Arc<Feed>>) -> Self {
+        (self.adaptive, self.feed) = (adaptive, feed);
+        self
     }
 
     /// The slot that counts this route from now on: the one it had, within the grace.
@@ -138,8 +169,9 @@ impl Registry {
     fn add(&mut self, route: RouteId, group: GroupId, subs: SubRanges) -> Arc<Slot> {
         let at = self.first_at(subs.range(), route);
         let cells = (0..subs.count()).map(|_| self.new_cell());
-        let slot = Slot::new(route, group, subs, cells.collect(), self.adaptive);
-        let slot = Arc::new(slot);
+        let slot = Slot::new(route, group, subs, cells.collect());
+        let slot = Arc::new(slot.with(self.adaptive, self.next_serial, self.feed.clone()));
+        self.next_serial += 1;
         self.tracked.insert(
             at,
             Tracked {
@@ -149,6 +181,7 @@ impl Registry {
                 cut: Vec::new(),
                 flags: Flags::NONE,
                 likeness: None,
+                led: Led::default(),
             },
         );
         slot
@@ -205,13 +238,14 @@ impl Registry {
     }
 
     /// Takes every count, and hands to `row`, in key order, each route with what it counted, by
-    /// sub-range, under an earlier term or (`None`) the present one. Removed routes whose grace of
-    /// `grace_ms` is over and that nobody can reach are let go.
+    /// sub-range, under an earlier term or the one that `term_of` its group. Removed routes whose grace
+    /// of `grace_ms` is over and that nobody can reach are let go.
     pub(crate) fn take(
         &mut self,
         now_ms: u64,
         grace_ms: u64,
         step: Step,
+        mut term_of: impl FnMut(GroupId) -> u64,
         mut row: impl FnMut(&Tracked, Part<'_>),
     ) {
         // S2: which ones are unreachable, then their last take.
@@ -238,17 +272,24 @@ impl Registry {
             if !is_planned {
                 tracked.weigh(self.windows, &mut counts);
             }
+            tracked.led.cut.clear();
             for (term, counts, flags) in std::mem::take(&mut tracked.cut) {
-                row(tracked, Part { term: Some(term), counts: &counts, flags });
+                let part = Part { term, counts: &counts, flags };
+                row(tracked, part);
+                if part.is_led() {
+                    tracked.led.cut.push(term);
+                }
             }
-            let flags = tracked.flags;
-            if let [cell] = &*tracked.slot.cells {
-                row(tracked, Part { term: None, counts: &counts[cell.at..=cell.at], flags });
+            let counts = if let [cell] = &*tracked.slot.cells {
+                &counts[cell.at..=cell.at]
             } else {
                 parts.clear();
                 parts.extend(tracked.slot.cells.iter().map(|cell| counts[cell.at]));
-                row(tracked, Part { term: None, counts: &parts, flags });
-            }
+                &parts[..]
+            };
+            let part = Part { term: term_of(tracked.slot.group), counts, flags: tracked.flags };
+            row(tracked, part);
+            tracked.led.last = if part.is_led() { part.term } else { 0 };
         }
         self.adapt(&counts, step);
         self.let_go(&done);

@@ -6,22 +6,23 @@
 //! Must not: read a clock.
 //! Proof: `sampler_test.rs`, `tests/stress.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use keyviz_lineage::{Column, GroupId, KeyRange, RouteId, Step, Window};
+use keyviz_lineage::{Column, Counts, Flags, GroupId, KeyRange, RouteId, Step, Window};
 
-use crate::Op;
 use crate::budget::DEFAULT_TRACKED_ROUTES;
 use crate::chunk::Space;
 use crate::flush::{Flush, Rows, snap};
 use crate::handle::RouteHandle;
+use crate::hot::{Hot, HotKeySettings};
 use crate::local::{self, Pages};
 use crate::rate::Adaptive;
-use crate::registry::{Registry, Tracked};
+use crate::registry::{Part, Registry, Tracked};
 use crate::sub_range::SubRanges;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Published, lock};
 use crate::table::Table;
+use crate::{Op, front};
 
 /// The chunks of the process.
 static SPACE: LazyLock<Arc<Space>> = LazyLock::new(Space::new);
@@ -44,11 +45,15 @@ pub struct Settings {
     /// With it, an observation of a route that is not sampled costs a few nanoseconds more, as its rate
     /// is looked up. Routes that are cut are never sampled.
     pub adaptive: Option<Adaptive>,
+    /// Whether the hottest keys of each route are found. `None` (the default): never, and keys are not
+    /// kept anywhere. With it, an observation costs a few nanoseconds more, as the dice are thrown.
+    pub hot_keys: Option<HotKeySettings>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { sub_ranges: 1, tracked_routes: DEFAULT_TRACKED_ROUTES, adaptive: None }
+        let tracked_routes = DEFAULT_TRACKED_ROUTES;
+        Self { sub_ranges: 1, tracked_routes, adaptive: None, hot_keys: None }
     }
 }
 
@@ -70,6 +75,7 @@ pub struct Sampler {
     settings: Settings,
     table: Published<Table>,
     unattributed: AtomicU64,
+    hot: Option<Hot>,
     /// Threads that keep a view of the table let it go when this is gone.
     life: std::sync::Arc<()>,
     state: Mutex<State>,
@@ -83,6 +89,10 @@ struct State {
     /// Groups that this node answers for.
     groups: Vec<GroupId>,
     last_flush_ms: u64,
+    /// Of the last column.
+    last_window: Option<Window>,
+    /// Groups whose lease was lost in this window.
+    stale: BTreeSet<GroupId>,
 }
 
 impl Sampler {
@@ -97,22 +107,30 @@ impl Sampler {
         Self::of_version(next_version(), step, now_ms, settings)
     }
 
-    /// A sampler that counts nothing: observing costs one branch, its columns are empty.
+    /// A sampler that counts nothing: observing costs a branch or two, its columns are empty.
     pub fn disabled(step: Step, now_ms: u64) -> Self {
         Self::of_version(0, step, now_ms, Settings::default())
     }
 
     fn of_version(version: u64, step: Step, now_ms: u64, settings: Settings) -> Self {
-        let registry =
-            Registry::new(Arc::clone(&SPACE), settings.tracked_routes, settings.adaptive);
-        let state =
-            State { registry, terms: BTreeMap::new(), groups: Vec::new(), last_flush_ms: now_ms };
+        let hot = settings.hot_keys.filter(|_| version != 0).map(Hot::new);
+        let registry = Registry::new(Arc::clone(&SPACE), settings.tracked_routes)
+            .with(settings.adaptive, hot.as_ref().map(|hot| Arc::clone(&hot.feed)));
+        let state = State {
+            registry,
+            terms: BTreeMap::new(),
+            groups: Vec::new(),
+            last_flush_ms: now_ms,
+            last_window: None,
+            stale: BTreeSet::new(),
+        };
         Self {
             version: AtomicU64::new(version),
             step,
             settings,
             table: Published::new(Arc::clone(&state.registry.table)),
             unattributed: AtomicU64::new(0),
+            hot,
             life: std::sync::Arc::new(()),
             state: Mutex::new(state),
         }
@@ -183,26 +201,63 @@ impl Sampler {
         };
     }
 
+    /// Says that the lease on `group` ran out while this node thought that it led: what it led there in
+    /// this window and the one before may have been led by another node, too. This window's rows will
+    /// say so. For the one before, here is what says so, if there was anything: a column that counts
+    /// nothing and covers no time, to be sent as any other.
+    pub fn lose_lease(&self, group: GroupId) -> Option<Column> {
+        let mut state = self.lock();
+        if !state.stale.insert(group) {
+            return None;
+        }
+        let window = state.last_window?;
+        let (mut rows, flags) = (Rows::default(), Flags::STALE_LEADER);
+        for tracked in &state.registry.tracked {
+            let idle = [Counts::default()];
+            // A bucket has the same keys as before by all of its members.
+            rows.push(tracked, Part { term: 0, counts: &idle, flags: Flags::NONE });
+            if tracked.slot.group == group {
+                tracked
+                    .led()
+                    .for_each(|term| rows.push(tracked, Part { term, counts: &idle, flags }));
+            }
+        }
+        let buckets = rows.buckets();
+        let (rows, _) = rows.sorted();
+        let at_ms = window.end_ms();
+        let (groups, unattributed) = (state.groups.clone(), 0);
+        let is_needed = !rows.is_empty() || !buckets.is_empty();
+        is_needed.then_some(Column {
+            window,
+            covered_from_ms: at_ms,
+            covered_to_ms: at_ms,
+            unattributed,
+            groups,
+            rows,
+            buckets,
+        })
+    }
+
     /// Counts one operation on `route`: a look-up in this thread's view of the routes, then as
     /// [`RouteHandle::observe`]. On an unknown route: one relaxed add, reported as `unattributed`.
     /// The first call after routes changed brings the thread's view up to date.
     #[inline]
     pub fn observe(&self, route: RouteId, key: &[u8], op: Op, value_len: u64) {
         let version = self.version.load(Ordering::Acquire);
-        if version == 0 {
-            return;
-        }
-        let is_counted =
-            local::with(|local| local.observe(version, route, key.len(), op, value_len));
-        if is_counted != Some(true) {
+        // That a disabled sampler is the second question keeps it from costing the others one.
+        if !front::count_by_id(version, route, key.len(), op, value_len) && version != 0 {
             self.observe_slowly(route, key, op, value_len);
         }
     }
 
-    /// On a route that is unknown, cut or not yet touched by this thread, after a change of routes, in
-    /// a thread that ends, or of many bytes.
-    #[cold]
+    /// On a route that is not where it is looked for first, unknown, cut or not yet touched by this
+    /// thread, after a change of routes, in a thread that ends, or of many bytes.
+    #[inline(never)]
     fn observe_slowly(&self, route: RouteId, key: &[u8], op: Op, value_len: u64) {
+        let version = self.version.load(Ordering::Acquire);
+        if front::count_beyond(version, route, key.len(), op, value_len) {
+            return;
+        }
         let bytes = (key.len() as u64).saturating_add(value_len);
         let count = |pages: Option<&Pages>, table: &Table| match table.slot(route) {
             Some(slot) => slot.observe(pages, key, op, bytes),
@@ -210,10 +265,9 @@ impl Sampler {
                 self.unattributed.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let version = self.version.load(Ordering::Acquire);
         let counted = local::with(|local| {
-            let table = local.table(&self.life, version, || self.table.load());
-            count(Some(&local.pages), &table);
+            let load = || self.table.load();
+            local.with_table(&self.life, version, load, |table| count(Some(&local.pages), table));
         });
         if counted.is_none() {
             count(None, &self.table.load());
@@ -248,18 +302,28 @@ impl Sampler {
 
     fn drain(&self, window: Window, now_ms: u64) -> Flush {
         let mut state = self.lock();
-        let State { registry, terms, groups, last_flush_ms } = &mut *state;
+        let State { registry, terms, groups, last_flush_ms, last_window, stale } = &mut *state;
+        // Before routes are let go, so that their keys are told of.
+        let slots = registry.tracked.iter().map(|tracked| &*tracked.slot);
+        let hot_keys = self.hot.as_ref().map(|hot| hot.publish(window, slots));
         let mut rows = Rows::default();
         rows.reserve(registry.tracked.len());
         let grace_ms = (2 * self.step.ms()).max(5_000);
         let mut led = (0, 0);
-        registry.take(now_ms, grace_ms, self.step, |tracked, part| {
-            let group = tracked.slot.group;
+        let term_of = |group| {
             if group != led.0 {
                 led = (group, terms.get(&group).copied().unwrap_or(0));
             }
-            rows.push(tracked, part.term.unwrap_or(led.1), part);
+            led.1
+        };
+        registry.take(now_ms, grace_ms, self.step, term_of, |tracked, mut part| {
+            if part.is_led() && stale.contains(&tracked.slot.group) {
+                part.flags = part.flags.or(Flags::STALE_LEADER);
+            }
+            rows.push(tracked, part);
         });
+        stale.clear();
+        *last_window = Some(window);
         let buckets = rows.buckets();
         let (rows, sub_ranges) = rows.sorted();
         let covered_from_ms = snap((*last_flush_ms).min(now_ms), window.start_ms, self.step);
@@ -273,7 +337,19 @@ impl Sampler {
             rows,
             buckets,
         };
-        Flush { column, sub_ranges }
+        Flush { column, sub_ranges, hot_keys }
+    }
+
+    /// Whether [`Settings::hot_keys`] are found.
+    pub const fn finds_hot_keys(&self) -> bool {
+        self.hot.is_some()
+    }
+
+    /// Looks at the operations that were chosen for [`Settings::hot_keys`]. To be called often enough
+    /// that no more than [`HotKeySettings::queue`] of them wait (some 20 times a second); a flush does,
+    /// too. Returns how many there were. Waits for no observer, and none for it.
+    pub fn collect_hot_keys(&self) -> usize {
+        self.hot.as_ref().map_or(0, Hot::collect)
     }
 
     /// What is reported together now, in key order: to be logged once in a while.

@@ -108,6 +108,76 @@ fn a_change_of_leadership_cuts_the_row() {
     assert_eq!(column.validate(), Ok(()));
 }
 
+/// Route, term, writes, whether it says that its leader was stale.
+fn led(column: &Column) -> Vec<(u64, u64, u64, bool)> {
+    assert_eq!(column.validate(), Ok(()));
+    let is_stale = |row: &keyviz_lineage::Row| row.flags.has(Flags::STALE_LEADER);
+    column.rows.iter().map(|row| (row.route, row.term, row.counts.writes, is_stale(row))).collect()
+}
+
+#[test]
+fn a_lost_lease_makes_what_was_led_in_this_window_and_the_last_stale() {
+    let sampler = Sampler::new(second(), 0);
+    let write = |route: u64| sampler.observe(route, b"k", Op::Write, 0);
+    sampler.lead(1, Some(4));
+    sampler.lead(2, Some(9));
+    for (route, group, start, end) in [(1, 1, "", "c"), (2, 1, "c", "m"), (3, 2, "m", "")] {
+        sampler.register(route, group, range(start, end));
+    }
+    // Two windows ago, nothing is stale.
+    (1..=3).for_each(write);
+    sampler.flush(1_000);
+    // The last one: route 1 under two terms, route 2 read only.
+    write(1);
+    sampler.lead(1, Some(5));
+    write(1);
+    sampler.observe(2, b"k", Op::Read, 0);
+    write(3);
+    assert_eq!(
+        led(&sampler.flush(2_000)),
+        [(1, 4, 1, false), (1, 5, 1, false), (2, 5, 0, false), (3, 9, 1, false)]
+    );
+    // This one: before and after the loss, and after another lead.
+    write(1);
+    let column = sampler.lose_lease(1).unwrap();
+    assert_eq!(led(&column), [(1, 4, 0, true), (1, 5, 0, true)]);
+    assert_eq!(column.window.start_ms, 1_000);
+    assert_eq!((column.covered_from_ms, column.covered_to_ms), (2_000, 2_000));
+    assert_eq!(sampler.lose_lease(1), None, "it was said");
+    sampler.lead(1, None);
+    write(1);
+    write(3);
+    assert_eq!(
+        led(&sampler.flush(3_000)),
+        [(1, 0, 1, false), (1, 5, 1, true), (3, 9, 1, false)],
+        "what is not led is not stale"
+    );
+    write(3);
+    assert_eq!(led(&sampler.flush(4_000)), [(3, 9, 1, false)]);
+    assert_eq!(sampler.lose_lease(1), None, "nothing was led");
+}
+
+#[test]
+fn a_lost_lease_reaches_routes_that_are_reported_together() {
+    let settings = Settings { tracked_routes: 1, ..Settings::default() };
+    let sampler = Sampler::with_settings(second(), 0, settings);
+    sampler.lead(1, Some(4));
+    sampler.register(1, 1, range("", "c"));
+    sampler.register(2, 2, range("c", "m"));
+    sampler.register(3, 1, range("m", ""));
+    (1..=3).for_each(|route| sampler.observe(route, b"k", Op::Write, 0));
+    let before = &sampler.flush(1_000).buckets;
+    let column = sampler.lose_lease(1).unwrap();
+    assert_eq!(column.validate(), Ok(()));
+    let [bucket] = &column.buckets[..] else { panic!("{column:?}") };
+    let keys = |bucket: &keyviz_lineage::Bucket| (bucket.range.clone(), bucket.members.clone());
+    assert_eq!(keys(bucket), keys(&before[0]));
+    let parts: Vec<_> =
+        bucket.parts.iter().map(|part| (part.group, part.term, part.flags)).collect();
+    assert_eq!(parts, [(1, 4, Flags::STALE_LEADER)]);
+    assert_eq!(total(&column), Counts::default());
+}
+
 #[test]
 fn nothing_is_lost_while_routes_come_and_go_under_load() {
     const OBSERVES: u64 = 200_000;

@@ -12,6 +12,7 @@ use keyviz_lineage::{Counts, Flags, GroupId, KeyRange, RouteId};
 use crate::Op;
 use crate::cell::LARGE_BYTES;
 use crate::chunk::{CHUNK_CELLS, Lease};
+use crate::hot::Feed;
 use crate::local::{Pages, Spot};
 use crate::rate::{Accepted, Adaptive, MAX_CLASS, estimate, likeness, square};
 use crate::sub_range::SubRanges;
@@ -74,6 +75,10 @@ pub(crate) struct Slot {
     subs: Option<Box<SubRanges>>,
     /// Where it may be sampled, and is not cut.
     pub(crate) sampling: Option<Box<Sampling>>,
+    /// Unique in its sampler.
+    serial: u64,
+    /// Where keys are looked at.
+    feed: Option<Arc<Feed>>,
     /// Whether there is anything aside.
     has_aside: AtomicU32,
     /// By sub-range.
@@ -87,20 +92,36 @@ impl Slot {
         group: GroupId,
         subs: SubRanges,
         cells: Vec<SlotCell>,
-        adaptive: Option<Adaptive>,
     ) -> Self {
         Self {
             route,
             group,
             range: subs.range().clone(),
-            sampling: adaptive
-                .filter(|_| cells.len() == 1)
-                .map(|adaptive| Box::new(Sampling::new(adaptive))),
+            sampling: None,
+            serial: 0,
+            feed: None,
             cells: cells.into(),
             subs: (subs.count() > 1).then(|| Box::new(subs)),
             has_aside: AtomicU32::new(0),
             aside: Mutex::new(Vec::new()),
         }
+    }
+
+    /// That operations may be sampled (if it is not cut), and that keys are looked at.
+    pub(crate) fn with(
+        mut self,
+        adaptive: Option<Adaptive>,
+        serial: u64,
+        feed: Option<Arc<Feed>>,
+    ) -> Self {
+        let adaptive = adaptive.filter(|_| self.cells.len() == 1);
+        self.sampling = adaptive.map(|adaptive| Box::new(Sampling::new(adaptive)));
+        (self.serial, self.feed) = (serial, feed);
+        self
+    }
+
+    pub(crate) const fn serial(&self) -> u64 {
+        self.serial
     }
 
     pub(crate) fn is(&self, route: RouteId, group: GroupId, subs: &SubRanges) -> bool {
@@ -117,16 +138,19 @@ impl Slot {
     }
 
     /// Where an operation on it is counted, if that depends neither on the key nor on
-    /// chance.
+    /// chance, and nothing else is to be done.
     pub(crate) fn spot(&self) -> Spot {
         match &*self.cells {
-            [cell] if self.sampling.is_none() => cell.spot,
+            [cell] if self.sampling.is_none() && self.feed.is_none() => cell.spot,
             _ => Spot::NOWHERE,
         }
     }
 
     /// Counts one operation on the calling thread's pages, or aside where it has none any more.
     pub(crate) fn observe(&self, pages: Option<&Pages>, key: &[u8], op: Op, bytes: u64) {
+        if let (Some(feed), Some(pages)) = (&self.feed, pages) {
+            feed.offer(pages, self.serial, key, op);
+        }
         let index = self.subs.as_ref().map_or(0, |subs| subs.index_of(key));
         if let (Some(pages), true) = (pages, bytes < LARGE_BYTES) {
             if let Some(sampling) = &self.sampling

@@ -56,13 +56,18 @@ impl Shard {
     }
 }
 
-/// Where `route` is, or the empty entry where it would be.
+/// Where the search for `route` begins. The topmost 8 bits of the hash chose the shard; the next 24, as
+/// a share of the entries, choose the place. So ids that were given out in turn lie evenly, as multiples
+/// of the golden ratio do, and the first probe hits.
 #[inline(always)]
+const fn first_place(route: RouteId, entries: usize) -> usize {
+    ((hash(route) >> 32 & 0xff_ffff) as usize * entries) >> 24
+}
+
+/// Where `route` is, or the empty entry where it would be.
 fn find(entries: &[Entry], route: RouteId) -> Option<(usize, Spot)> {
     let last = entries.len().wrapping_sub(1);
-    // The topmost 8 bits chose the shard; the next 24, as a share of the entries. So ids that were
-    // given out in turn lie evenly, as multiples of the golden ratio do, and the first probe hits.
-    let mut at = ((hash(route) >> 32 & 0xff_ffff) as usize * entries.len()) >> 24;
+    let mut at = first_place(route, entries.len());
     loop {
         at &= last;
         let entry = entries.get(at)?;
@@ -90,8 +95,15 @@ impl Table {
         Self { shards: std::array::from_fn(|_| empty.clone()) }
     }
 
-    /// Where `route` is counted; [`Spot::NOWHERE`] if the table does not know.
+    /// Where `route` is counted, if it is in the first place where it is looked for.
     #[inline(always)]
+    pub(crate) fn first_spot(&self, route: RouteId) -> Option<Spot> {
+        let entries = &*self.shards[shard_of(route)].entries;
+        let first = entries.get(first_place(route, entries.len()))?;
+        (first.route == route).then_some(first.spot)
+    }
+
+    /// Where `route` is counted; [`Spot::NOWHERE`] if the table does not know.
     pub(crate) fn spot(&self, route: RouteId) -> Spot {
         find(&self.shards[shard_of(route)].entries, route).map_or(Spot::NOWHERE, |(_, spot)| spot)
     }

@@ -11,7 +11,7 @@ use crate::sub_range::SubRanges;
 fn slot(route: RouteId, lease: &Arc<Lease>) -> Arc<Slot> {
     let subs = SubRanges::new(KeyRange::all(), 1);
     let cell = SlotCell::new(Arc::clone(lease), route as usize % CHUNK_CELLS);
-    Arc::new(Slot::new(route, 1, subs, vec![cell], None))
+    Arc::new(Slot::new(route, 1, subs, vec![cell]))
 }
 
 proptest! {

@@ -10,11 +10,14 @@ mod cluster;
 mod config;
 mod demo;
 mod grpc;
+mod hot_keys;
+mod hot_keys_cli;
 mod http;
 mod id_cli;
 mod lineage_cli;
 mod node;
 mod query_cli;
+mod reopen;
 mod replay;
 mod serve;
 mod shown_token;
@@ -45,6 +48,9 @@ enum Command {
     Query(query_cli::QueryArgs),
     /// Tell where a range came from and what became of it
     Lineage(lineage_cli::LineageArgs),
+    /// Name the most frequent keys of the last windows
+    #[command(name = "hotkeys")]
+    HotKeys(hot_keys_cli::HotKeysArgs),
     /// Derive a lineage id, or tell what an id says
     Id(id_cli::IdArgs),
     /// Read everything in a data folder and say what is wrong, without changing a byte
@@ -91,6 +97,10 @@ fn main() -> ExitCode {
         Command::Lineage(args) => {
             log_to_stderr(LogFormat::Text);
             block_on(lineage_cli::run(args))
+        }
+        Command::HotKeys(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(hot_keys_cli::run(args))
         }
         Command::Id(args) => id_cli::run(&args),
         Command::Check(args) => return exit_code(tools::check::run(&args)),

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use keyviz_lineage::{Clock, Entry, KeyRange, LineageGraph, SourceId, Step};
+use keyviz_api::wire::history as wire;
+use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
 use keyviz_query::biography::{Depth, Subject};
 use keyviz_query::{Matrix, MatrixRequest, QueryError};
 use keyviz_replica::{
@@ -22,9 +23,12 @@ use crate::adapters::Adapters;
 use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
+use crate::hot_keys::{Board, NoHotKeys, Question};
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
 const PARALLEL_QUERIES: usize = 2;
+/// Hot keys of windows that end later than this are not believed: they would make all others look old.
+const MAX_FUTURE_MS: u64 = 5 * 60_000;
 /// Questions that may wait.
 const WAITING_QUERIES: usize = 256;
 
@@ -34,6 +38,10 @@ const WAITING_QUERIES: usize = 256;
 pub(crate) enum NodeError {
     #[error("keyviz is starting: {doing}; ask again in a moment")]
     Starting { doing: String },
+    #[error(
+        "the store is being opened anew, because RocksDB took nothing more ({why}); what was acknowledged is in the write-ahead log. Ask again in a moment"
+    )]
+    Reopening { why: String },
     #[error("keyviz is shutting down; ask again after its restart")]
     Stopping,
     #[error("{WAITING_QUERIES} questions are waiting already; ask again in a moment")]
@@ -52,18 +60,30 @@ pub(crate) enum NodeError {
     Pin(#[from] PinError),
     #[error("{message}")]
     Unknown { message: String },
+    #[error(transparent)]
+    HotKeys(#[from] NoHotKeys),
     #[error("the answer could not be computed: {reason}; this is a bug, please report it")]
     Panicked { reason: String },
 }
 
+/// What is behind the ports.
+enum Behind {
+    Starting,
+    Open(Arc<Recorder>),
+    Reopening(String),
+}
+
 pub(crate) struct Node {
-    recorder: OnceLock<Arc<Recorder>>,
+    behind: RwLock<Behind>,
+    /// How often a recorder has gone to be opened anew.
+    reopened: watch::Sender<u64>,
     pub(crate) progress: Progress,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) default_step: Step,
     pub(crate) adapters: Arc<Adapters>,
     pub(crate) cluster: Cluster,
     backup_dir: Option<PathBuf>,
+    pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -78,13 +98,15 @@ impl Node {
         auth: Arc<Auth>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            recorder: OnceLock::new(),
+            behind: RwLock::new(Behind::Starting),
+            reopened: watch::Sender::new(0),
             progress: Progress::default(),
             clock,
             default_step,
             adapters: Arc::default(),
             cluster: Cluster::default(),
             backup_dir,
+            hot_keys: Arc::default(),
             auth,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
@@ -93,13 +115,35 @@ impl Node {
     }
 
     pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
-        // invariant: called once, by the one start
-        let _ = self.recorder.set(recorder);
+        *self.behind.write().unwrap_or_else(PoisonError::into_inner) = Behind::Open(recorder);
     }
 
-    /// The recorder, once it takes entries.
-    pub(crate) fn recorder(&self) -> Result<&Arc<Recorder>, NodeError> {
-        self.recorder.get().ok_or_else(|| NodeError::Starting { doing: self.starting() })
+    /// Hands out no recorder for now, and has streams that hold one end.
+    pub(crate) fn set_reopening(&self, why: String) {
+        *self.behind.write().unwrap_or_else(PoisonError::into_inner) = Behind::Reopening(why);
+        self.reopened.send_modify(|times| *times += 1);
+    }
+
+    /// How often the store was opened anew, or tried to be.
+    pub(crate) fn times_reopened(&self) -> u64 {
+        *self.reopened.borrow()
+    }
+
+    /// Resolves when the recorder that was there at that count is to be given up.
+    pub(crate) async fn reopens_after(&self, times: u64) {
+        let mut reopened = self.reopened.subscribe();
+        // The sender lives as long as self.
+        let _ = reopened.wait_for(|now| *now != times).await;
+    }
+
+    /// The recorder, while it takes entries. Whoever keeps it for longer than an answer heeds
+    /// [`Node::reopens_after`].
+    pub(crate) fn recorder(&self) -> Result<Arc<Recorder>, NodeError> {
+        match &*self.behind.read().unwrap_or_else(PoisonError::into_inner) {
+            Behind::Open(recorder) => Ok(Arc::clone(recorder)),
+            Behind::Reopening(why) => Err(NodeError::Reopening { why: why.clone() }),
+            Behind::Starting => Err(NodeError::Starting { doing: self.starting() }),
+        }
     }
 
     /// What the start is at.
@@ -181,6 +225,42 @@ impl Node {
         .await
     }
 
+    /// Takes what a source tells of one window's hot keys.
+    pub(crate) fn put_hot_keys(&self, source: &SourceId, hot_keys: HotKeys) {
+        let (end_ms, now_ms) = (hot_keys.window.end_ms(), self.clock.unix_ms());
+        if end_ms > now_ms.saturating_add(MAX_FUTURE_MS) {
+            tracing::warn!(
+                node = source.node,
+                end_ms,
+                now_ms,
+                "hot keys of the future are left out"
+            );
+            return;
+        }
+        self.hot_keys.put(source, hot_keys);
+    }
+
+    /// The most frequent keys of the last windows; of the range that had this lineage id, if one is given.
+    pub(crate) async fn hot_keys(
+        &self,
+        mut question: Question,
+        lineage: Option<LineageId>,
+    ) -> Result<wire::GetHotKeysResponse, NodeError> {
+        if let Some(id) = lineage {
+            let graph = self.recorder()?.graph();
+            let record = graph.get(id).ok_or_else(|| NodeError::Unknown {
+                message: format!("no lineage has the id {id}"),
+            })?;
+            // Its route number is a hint only; in one group no two live ranges have the same keys.
+            if question.routes.group.replace(record.group).is_some_and(|g| g != record.group) {
+                return Err(NoHotKeys::NoSuchRoute.into());
+            }
+            question.routes.bounds = Some(record.range.clone());
+        }
+        let board = Arc::clone(&self.hot_keys);
+        self.in_turn(move || Ok(board.answer(&question)?)).await
+    }
+
     /// What happened to the ranges in `[from_ms, to_ms)`.
     pub(crate) async fn events(&self, from_ms: u64, to_ms: u64) -> Result<Vec<Event>, NodeError> {
         self.ask(move |recorder| Ok(recorder.events(from_ms, to_ms)?)).await
@@ -189,7 +269,7 @@ impl Node {
     /// Takes a backup into the folder that the operator has named. Not one of the questions: it may
     /// take minutes, and one at a time is let in by the folder's lock.
     pub(crate) async fn backup(&self) -> Result<Manifest, NodeError> {
-        let recorder = Arc::clone(self.recorder()?);
+        let recorder = self.recorder()?;
         let to = self.backup_dir.clone().ok_or(NodeError::NoBackupDir)?;
         let taken = tokio::task::spawn_blocking(move || recorder.backup(&to)).await;
         Ok(taken.map_err(|error| NodeError::Panicked { reason: error.to_string() })??)
@@ -223,14 +303,22 @@ impl Node {
         &self,
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
-        let recorder = Arc::clone(self.recorder()?);
+        let recorder = self.recorder()?;
+        self.in_turn(move || question(&recorder)).await
+    }
+
+    /// Answers on a thread of its own, once it is this question's turn.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
+    ) -> Result<T, NodeError> {
         // The permits go with the work: an asker who leaves does not make room for another question.
         let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| NodeError::Busy)?;
         let running =
             Arc::clone(&self.queries).acquire_owned().await.map_err(|_| NodeError::Stopping)?;
         let answered = tokio::task::spawn_blocking(move || {
             let _until_answered = (waiting, running);
-            question(&recorder)
+            answer()
         })
         .await;
         answered.unwrap_or_else(|error| Err(NodeError::Panicked { reason: error.to_string() }))

@@ -1,6 +1,6 @@
 //! `keyviz serve`: binds both ports, opens the recorder behind them, and stops in order.
 //!
-//! The ports are open (and say "starting") while the WAL is replayed. On SIGTERM or SIGINT: no more
+//! The ports are open (and say "starting") while the WAL is replayed, and while the store is opened anew. On SIGTERM or SIGINT: no more
 //! connections, open streams are ended, the last window is persisted, the process ends.
 
 use std::net::SocketAddr;
@@ -16,11 +16,14 @@ use keyviz_store::StoreError;
 use keyviz_wal::SyncPolicy;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::auth::Auth;
 use crate::config::{ServeConfig, WalSync};
 use crate::node::Node;
-use crate::{grpc, http};
+use crate::{grpc, http, reopen};
 
 /// How long open requests may take after a stop was asked for.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -37,7 +40,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
-    let mut servers = tokio::task::JoinSet::new();
+    let mut servers = JoinSet::new();
     let (health_sender, health) = tokio::sync::oneshot::channel();
     let health_sender = std::sync::Mutex::new(Some(health_sender));
     let max_message_bytes = config.max_message_bytes;
@@ -53,36 +56,77 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     ));
     servers.spawn(http::serve(Arc::clone(&node), http_listener, max_message_bytes));
 
-    let opened = open(&node, &config, clock, &mut terminate, &mut interrupt).await?;
+    let opened = open(&node, &config, Arc::clone(&clock), &mut terminate, &mut interrupt).await?;
     let Some((recorder, is_told_to_stop)) = opened else { return Ok(()) };
     node.set_recorder(Arc::clone(&recorder));
-    if let Ok(reporter) = health.await {
-        reporter.set_service_status("", tonic_health::ServingStatus::Serving).await;
-    }
+    let health = health.await.ok();
+    tell_health(health.as_ref(), ServingStatus::Serving).await;
     announce(&config, grpc_address, http_address);
 
-    tokio::select! {
-        () = std::future::ready(()), if is_told_to_stop => {}
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-        Some(ended) = servers.join_next() => {
-            node.stop();
-            recorder.stop();
-            return ended.context("a server task")?.context("a port failed");
+    let mut recorder = Some(recorder);
+    let ended = tokio::select! {
+        () = std::future::ready(()), if is_told_to_stop => None,
+        _ = terminate.recv() => {
+            tracing::info!("SIGTERM: stopping");
+            None
         }
-    }
+        _ = interrupt.recv() => {
+            tracing::info!("SIGINT: stopping");
+            None
+        }
+        ended = servers.join_next() => ended,
+        () = keep_open(&node, &config, &clock, &mut recorder, health.as_ref()) => None,
+    };
     node.stop();
-    let drained =
-        tokio::time::timeout(STOP_DEADLINE, async { while servers.join_next().await.is_some() {} })
-            .await;
-    if drained.is_err() {
+    if ended.is_none() {
+        drain(&mut servers).await;
+    }
+    // While it is being opened anew there is none: the WAL holds what was acknowledged.
+    if let Some(recorder) = recorder {
+        tokio::task::spawn_blocking(move || recorder.stop())
+            .await
+            .context("persisting the last window")?;
+        tracing::info!("stopped; the last window is persisted");
+    }
+    match ended {
+        Some(ended) => ended.context("a server task")?.context("a port failed"),
+        None => Ok(()),
+    }
+}
+
+/// Opens the recorder anew whenever only that helps. Never resolves; `recorder` is empty while none is
+/// open.
+async fn keep_open(
+    node: &Arc<Node>,
+    config: &ServeConfig,
+    clock: &Arc<dyn Clock>,
+    recorder: &mut Option<Arc<Recorder>>,
+    health: Option<&HealthReporter>,
+) {
+    let mut due = reopen::Due::new();
+    loop {
+        let Some(held) = recorder.as_ref() else { return std::future::pending().await };
+        let why = due.wait(held).await;
+        let Some(held) = recorder.take() else { return std::future::pending().await };
+        tell_health(health, ServingStatus::NotServing).await;
+        let config = recorder_config(config);
+        *recorder = Some(reopen::reopen(node, config, Arc::clone(clock), held, why).await);
+        tell_health(health, ServingStatus::Serving).await;
+    }
+}
+
+async fn tell_health(reporter: Option<&HealthReporter>, status: ServingStatus) {
+    if let Some(reporter) = reporter {
+        reporter.set_service_status("", status).await;
+    }
+}
+
+/// Waits for open requests to end.
+async fn drain(servers: &mut JoinSet<anyhow::Result<()>>) {
+    let ended = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_DEADLINE, ended).await.is_err() {
         tracing::warn!("requests were still open after {STOP_DEADLINE:?}; they are cut off");
     }
-    tokio::task::spawn_blocking(move || recorder.stop())
-        .await
-        .context("persisting the last window")?;
-    tracing::info!("stopped; the last window is persisted");
-    Ok(())
 }
 
 /// Opens the recorder, and whether a signal came meanwhile: an upgrade of the folder then ends between

@@ -40,7 +40,7 @@ use rocksdb::Env;
 use rocksdb::backup::{BackupEngine, BackupEngineOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::{History as _, Store, StoreError};
+use crate::{History as _, Store, StoreError, failpoint};
 
 mod restore;
 
@@ -231,6 +231,7 @@ impl Backups {
             applied.insert(group, view.applied(group)?.wal_sequence);
         }
         drop(view);
+        failpoint::reached("backup-wal", "")?;
         let mut engine = self.engine()?;
         let broken = |source| StoreError::BackupEngine { path: self.path.clone(), source };
         // Keeps all of them, and collects what a killed one has left.
@@ -252,6 +253,7 @@ impl Backups {
             applied,
             wal: copied,
         };
+        failpoint::reached("backup-manifest", "")?;
         self.install(&manifest, &incoming).map_err(failed(&self.path))?;
         Ok(manifest)
     }

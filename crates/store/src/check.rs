@@ -2,7 +2,8 @@
 //!
 //! Responsible for: every physical key parsed, every value decoded in full (version, checksum, layout),
 //! lineage records against each other ([`lineages`]), blocks against records, coverage and the index of
-//! buckets ([`hours`]), roll-ups against blocks ([`rollups`]), what lies under `damaged|`, the schema version.
+//! buckets ([`hours`]), roll-ups against blocks ([`rollups`]), what is kept twice against its second copies
+//! ([`copies`]), what lies under `damaged|`, the schema version.
 //! Owns: nothing. One walk in key order: within a group the catalogue puts coverage, index and lineage
 //! records before the blocks that are compared with them, and blocks before roll-ups.
 //! Memory: of all groups the id and life of each lineage, of one group which windows were recorded (a
@@ -21,13 +22,16 @@ use keyviz_codec::{
 };
 use keyviz_lineage::GroupId;
 
+use crate::copies::SINCE_SCHEMA;
 use crate::finding::{Findings, Severity};
 use crate::offline::{OfflineStore, Unreadable, Walker};
 
+mod copies;
 mod hours;
 mod lineages;
 mod rollups;
 
+use copies::Copies;
 use hours::Hours;
 use lineages::Lineages;
 use rollups::Rollups;
@@ -86,6 +90,7 @@ pub fn check(
         lineages: Lineages::new(first_hour),
         hours: Hours::default(),
         rollups: Rollups::default(),
+        copies: Copies::default(),
     };
     if let Some(refusal) = &store.refusal {
         checker.report.findings.add(
@@ -108,6 +113,10 @@ pub fn check(
         ),
     }
     store.walk(&mut checker);
+    let copies = std::mem::take(&mut checker.copies);
+    if checker.report.schema.is_some_and(|schema| schema >= SINCE_SCHEMA) {
+        copies.compare(store, &mut checker.report.findings);
+    }
     checker.end()
 }
 
@@ -121,6 +130,7 @@ struct Checker<'a> {
     lineages: Lineages,
     hours: Hours,
     rollups: Rollups,
+    copies: Copies,
 }
 
 impl Walker for Checker<'_> {
@@ -137,6 +147,7 @@ impl Walker for Checker<'_> {
             );
             return;
         };
+        self.copies.note(key, value);
         self.enter(group);
         if self.report.keys % PAIRS_A_REPORT == 1 {
             self.tell_progress(group, &parsed);
@@ -150,6 +161,7 @@ impl Walker for Checker<'_> {
     }
 
     fn unreadable(&mut self, stretch: &Unreadable<'_>) {
+        self.copies.has_holes = true;
         let name = |key: &[u8]| match Key::parse(key) {
             Some((group, key)) => format!("{key} of group {group}"),
             None => key.escape_ascii().to_string(),

@@ -34,7 +34,8 @@ pub enum StoreError {
     )]
     Open { path: PathBuf, source: rocksdb::Error },
     #[error(
-        "RocksDB refused a write: {source}; free disk space or check the device. What was acknowledged is still held by the WAL"
+        "RocksDB refused a write: {source}; {}. What was acknowledged is still held by the WAL",
+        write_advice(source)
     )]
     Write { source: rocksdb::Error },
     #[error(
@@ -105,6 +106,14 @@ pub enum StoreError {
     RollupUneven { group: GroupId, hour: u64 },
     #[error("hour {hour} of group {group} has expired, but for the ranges that are pinned")]
     Expired { group: GroupId, hour: u64 },
+}
+
+/// Once RocksDB has met a damaged file while merging, it takes no writes.
+fn write_advice(source: &rocksdb::Error) -> &'static str {
+    match source.kind() {
+        rocksdb::ErrorKind::Corruption => "a file of it is damaged: restore a backup",
+        _ => "free disk space or check the device",
+    }
 }
 
 impl StoreError {

@@ -2,7 +2,7 @@
 //!
 //! Responsible for: the data folder and its lock ([`data_dir`]), opening RocksDB with the settings
 //! this load wants ([`open`], [`tuning`]), carrying an older folder to this version ([`migrate`]),
-//! consistent reads ([`view`]), atomic writes ([`batch`]), and dropping what is older than the
+//! consistent reads ([`view`]), atomic writes ([`batch`]), what is kept twice (`copies.rs`), and dropping what is older than the
 //! retention ([`retention`]) and not pinned ([`pins`]).
 //! Invariants: one batch is all or nothing and synced before it returns (T1); what has expired is
 //! never read (T2); a value that does not decode is an error naming its key, never skipped (T3).
@@ -14,10 +14,12 @@ pub mod backup;
 pub mod batch;
 pub mod check;
 pub mod compact;
+mod copies;
 mod damage;
 pub mod data_dir;
 mod dump;
 mod error;
+mod failpoint;
 pub mod finding;
 pub mod migrate;
 mod numbers;
@@ -26,6 +28,7 @@ mod oldest;
 pub mod open;
 pub mod pins;
 pub mod reclaim;
+mod refusal;
 pub mod repair;
 mod retained;
 pub mod retention;

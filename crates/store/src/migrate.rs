@@ -35,6 +35,7 @@ use crate::{Batch, Store, StoreError};
 
 mod to_2;
 mod to_3;
+mod to_4;
 
 /// What RocksDB calls a checkpoint in the making; also what is being removed.
 const HALF: &str = ".tmp";
@@ -65,7 +66,11 @@ pub(crate) struct Step {
 }
 
 /// Every step, in order.
-pub(crate) const STEPS: &[Step] = &[Step { to: 2, run: to_2::run }, Step { to: 3, run: to_3::run }];
+pub(crate) const STEPS: &[Step] = &[
+    Step { to: 2, run: to_2::run },
+    Step { to: 3, run: to_3::run },
+    Step { to: 4, run: to_4::run },
+];
 
 // A version without the step that leads to it does not compile.
 const _: () = assert!(STEPS[STEPS.len() - 1].to == keyviz_migrations::CURRENT);
@@ -106,7 +111,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), StoreError> {
         let mark = Upgrade { position: position.to_vec(), ..self.mark.clone() };
         batch.put_mark(NODE_GROUP, &Key::Upgrade, &mark);
-        self.store.commit(&batch)?;
+        self.store.commit_as("upgrade-batch", &batch)?;
         self.mark = mark;
         self.tell((done, total))
     }
@@ -184,7 +189,7 @@ fn begin(store: &Store, found: u64, known: u64) -> Result<Upgrade, StoreError> {
     let mark = Upgrade { from: found, to: 0, position: Vec::new() };
     let mut batch = Batch::default();
     batch.put_mark(NODE_GROUP, &Key::Upgrade, &mark);
-    store.commit(&batch)?;
+    store.commit_as("upgrade-batch", &batch)?;
     Ok(mark)
 }
 
@@ -198,7 +203,7 @@ fn end(store: &Store, from: u64, to: u64, is_last: bool) -> Result<(), StoreErro
         let mark = Upgrade { from, to, position: Vec::new() };
         batch.put_mark(NODE_GROUP, &Key::Upgrade, &mark);
     }
-    store.commit(&batch)
+    store.commit_as("upgrade-batch", &batch)
 }
 
 impl Store {

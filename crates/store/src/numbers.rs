@@ -6,6 +6,7 @@
 //! Proof: `crates/replica/src/rollup_test.rs`, with a store that numbers and is opened again.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use keyviz_codec::rollup::SLOTS;
 use keyviz_codec::{Key, key_layout, numbers};
@@ -19,8 +20,30 @@ use crate::{StoreError, View};
 pub struct Numbers {
     /// By number; nil where a chunk cannot be read.
     ids: Vec<LineageId>,
-    by_id: HashMap<LineageId, u32>,
+    by_id: HashMap<LineageId, u32, BuildHasherDefault<IdHasher>>,
     damage: Vec<String>,
+}
+
+/// Hashes lineage ids, which are mostly a hash already (`keyviz_lineage::id`): a wide question looks up
+/// each of its lineages.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            // Siblings differ in their time alone: all bits count.
+            self.0 = (self.0.rotate_left(26) ^ u64::from_le_bytes(word))
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+        self.0 ^= self.0 >> 32;
+    }
 }
 
 impl Numbers {

@@ -17,6 +17,7 @@ use keyviz_codec::marks::Mark;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, LiveFile, ReadOptions};
 
 use crate::StoreError;
+use crate::copies::{self, COPIES};
 use crate::open::{FAMILY, base_options};
 
 /// Files that RocksDB keeps open during a walk. The others are opened when their turn comes, so a
@@ -87,7 +88,9 @@ impl OfflineStore {
 
     /// The schema version: absent in an empty store, an error where it cannot be read.
     pub fn schema(&self) -> Option<Result<u64, String>> {
-        match self.db.get_cf(self.family(), Key::Schema.encode(NODE_GROUP)) {
+        let key = Key::Schema.encode(NODE_GROUP);
+        let read = self.db.get_cf(self.family(), &key);
+        match copies::either(read, || self.db.get_cf(self.copies(), &key)) {
             Ok(value) => value.map(|value| u64::decode(&value).map_err(|error| error.to_string())),
             Err(error) => Some(Err(error.to_string())),
         }
@@ -95,10 +98,19 @@ impl OfflineStore {
 
     /// Visits every pair that can be read, in key order, and tells of those that cannot.
     pub(crate) fn walk(&self, walker: &mut dyn Walker) {
+        self.walk_in(self.family(), walker);
+    }
+
+    /// As [`OfflineStore::walk`], over the second copies of what is kept twice.
+    pub(crate) fn walk_copies(&self, walker: &mut dyn Walker) {
+        self.walk_in(self.copies(), walker);
+    }
+
+    fn walk_in(&self, family: &ColumnFamily, walker: &mut dyn Walker) {
         let mut last: Vec<u8> = Vec::new();
         let mut from: Vec<u8> = Vec::new();
         loop {
-            let mut cursor = self.cursor();
+            let mut cursor = self.cursor(family);
             cursor.seek(&from);
             while let Some((key, value)) = cursor.item() {
                 walker.pair(key, value);
@@ -107,8 +119,8 @@ impl OfflineStore {
                 cursor.next();
             }
             let Err(source) = cursor.status() else { return };
-            let before =
-                first_readable_after(&|| self.cursor(), last.as_slice().max(from.as_slice()));
+            let reached = last.as_slice().max(from.as_slice());
+            let before = first_readable_after(&|| self.cursor(family), reached);
             walker.unreadable(&Unreadable { after: &last, before: before.as_deref(), source });
             match before {
                 Some(key) => from = key,
@@ -117,11 +129,10 @@ impl OfflineStore {
         }
     }
 
-    fn cursor(&self) -> DBRawIterator<'_> {
+    fn cursor(&self, family: &ColumnFamily) -> DBRawIterator<'_> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
-        options.set_verify_checksums(true);
-        self.db.raw_iterator_cf_opt(self.family(), options)
+        self.db.raw_iterator_cf_opt(family, options)
     }
 
     /// RocksDB's files.
@@ -135,6 +146,11 @@ impl OfflineStore {
     fn family(&self) -> &ColumnFamily {
         // invariant: `open` has seen it in the list of families and opened them all
         self.db.cf_handle(FAMILY).expect("invariant: opened with this family")
+    }
+
+    fn copies(&self) -> &ColumnFamily {
+        // invariant: every RocksDB has the family `default`, and `open` has opened them all
+        self.db.cf_handle(COPIES).expect("invariant: opened with this family")
     }
 }
 

@@ -56,20 +56,21 @@ impl View<'_> {
     pub fn newest_coverage_hour(&self) -> Result<Option<u64>, StoreError> {
         let mut newest = None;
         for group in self.groups()?.into_iter().chain([key_layout::NODE_GROUP]) {
-            // Only its key is looked at: a corrupt block does not stop a start.
-            newest = newest.max(self.tolerant(|options| self.newest_coverage_of(options, group))?);
+            match self.newest_coverage_of(group) {
+                Ok(hour) => newest = newest.max(hour),
+                // It is one of two witnesses of how far time had come; without it a start may take the
+                // clock for one that has jumped, and drops nothing.
+                Err(error) if error.is_damage() => self.store.damage.met(error.to_string()),
+                Err(error) => return Err(error),
+            }
         }
         Ok(newest)
     }
 
-    fn newest_coverage_of(
-        &self,
-        options: ReadOptions,
-        group: GroupId,
-    ) -> Result<Option<u64>, StoreError> {
+    fn newest_coverage_of(&self, group: GroupId) -> Result<Option<u64>, StoreError> {
         let first = Key::Coverage { hour: 0 }.encode(group);
         let last = Key::Coverage { hour: u64::MAX }.encode(group);
-        let mut cursor = self.keys_cursor_by(options, first, [last.as_slice(), &[0]].concat());
+        let mut cursor = self.keys_cursor(first, [last.as_slice(), &[0]].concat());
         cursor.seek_for_prev(last);
         let found = match cursor.key().and_then(Key::parse) {
             Some((_, Key::Coverage { hour })) => Some(hour),
@@ -115,15 +116,7 @@ impl View<'_> {
     }
 
     fn keys_cursor(&self, first: Vec<u8>, end: Vec<u8>) -> DBRawIterator<'_> {
-        self.keys_cursor_by(ReadOptions::default(), first, end)
-    }
-
-    fn keys_cursor_by(
-        &self,
-        mut options: ReadOptions,
-        first: Vec<u8>,
-        end: Vec<u8>,
-    ) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(first);
         options.set_iterate_upper_bound(end);
         options.fill_cache(false);

@@ -16,6 +16,7 @@
 //! | rate limiter | none | 10,000 ranges write 13 to 50 MB an hour; a limit changes no CPU |
 //! | `paranoid_checks` | on | off, RocksDB reports a full disk as success |
 //! | RocksDB's WAL | on | with it off, a full disk hangs `put` even after space is freed |
+//! | flushes | of both families at once (`atomic_flush`) | else RocksDB's log is kept for the small one, and a start reads it |
 //! | prefix extractor | none | implicit prefix seek loses rows |
 //! | `periodic_compaction_seconds` | 1 day | the filter must see quiet files too |
 //! | info log | 10 files of 16 MiB | bounded |
@@ -25,20 +26,23 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyviz_codec::Key;
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
-    DBCompressionType, Options, ReadOptions,
+    DBCompressionType, FlushOptions, Options,
 };
 
+use crate::copies::{self, COPIES};
 use crate::damage::Damage;
 use crate::migrate::{self, Step, WatchUpgrade};
+use crate::refusal::Refusal;
 use crate::retention::Retention;
 use crate::tuning::Tuning;
-use crate::{Batch, StoreError};
+use crate::{Batch, StoreError, failpoint};
 
 pub(crate) const FAMILY: &str = "keyviz";
 
@@ -62,6 +66,9 @@ pub struct Store {
     pub(crate) db: DB,
     pub(crate) retention: Retention,
     pub(crate) damage: Damage,
+    pub(crate) refusal: Refusal,
+    /// See [`copies`].
+    pub(crate) copies_whole: AtomicBool,
     path: PathBuf,
 }
 
@@ -112,7 +119,7 @@ impl Store {
         let known = migrate::known(steps);
         let mut found = None;
         if path.join("CURRENT").exists() {
-            found = schema_of(path)?;
+            found = copies::schema_of(path)?;
         } else if let Some(older) = migrate::whole_older(path) {
             return Err(StoreError::OnlyOlder { path: path.to_owned(), older });
         }
@@ -122,27 +129,33 @@ impl Store {
         let mut db_options = base_options();
         db_options.create_if_missing(true);
         db_options.create_missing_column_families(true);
+        db_options.set_atomic_flush(true);
         tuning.apply_to_database(&mut db_options);
         let mut family = Options::default();
         tuning.apply_to_family(&mut family);
         family.set_compression_type(DBCompressionType::None);
         family.set_compaction_filter_factory(options.retention.filter_factory());
         family.set_periodic_compaction_seconds(24 * 3_600);
-        // Nothing is kept in it; RocksDB wants one. After a full disk it waits for room for a buffer
-        // of each family.
-        let mut unused = Options::default();
-        unused.set_write_buffer_size(1 << 20);
+        // After a full disk RocksDB waits for room for a buffer of each family.
+        let mut copies = Options::default();
+        copies.set_write_buffer_size(8 << 20);
+        copies.set_compression_type(DBCompressionType::None);
         let families = [
-            ColumnFamilyDescriptor::new("default", unused),
+            ColumnFamilyDescriptor::new(COPIES, copies),
             ColumnFamilyDescriptor::new(FAMILY, family),
         ];
         let db = DB::open_cf_descriptors(&db_options, path, families)
             .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         check_gc(path)?;
         let (retention, damage) = (options.retention, Damage::default());
-        let store = Self { db, retention, damage, path: path.to_owned() };
+        let whole = AtomicBool::new(found.unwrap_or(known) >= copies::SINCE_SCHEMA);
+        let (refusal, path) = (Refusal::default(), path.to_owned());
+        let store = Self { db, retention, damage, refusal, copies_whole: whole, path };
         match found {
-            Some(found) if found < known => migrate::run(&store, found, steps, watch)?,
+            Some(found) if found < known => {
+                migrate::run(&store, found, steps, watch)?;
+                store.copies_whole.store(known >= copies::SINCE_SCHEMA, Ordering::Relaxed);
+            }
             Some(_) => {}
             None => {
                 let mut batch = Batch::default();
@@ -195,7 +208,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Write`].
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.db.flush_cf(self.family()).map_err(|source| StoreError::Write { source })
+        failpoint::reached("checkpoint-flush", "-refused")?;
+        let families = [self.family(), self.copies()];
+        let flushed = self.db.flush_cfs_opt(&families, &FlushOptions::default());
+        flushed.map_err(|source| StoreError::Write { source })
     }
 
     /// Compacts everything now: rewrites files of the last level, too, which may hold what has expired.
@@ -205,12 +221,14 @@ impl Store {
         self.db.compact_range_cf_opt(self.family(), None::<&[u8]>, None::<&[u8]>, &options);
     }
 
-    /// RocksDB's background errors and live data bytes, for health and metrics.
+    /// How many flushes and compactions have failed since the store was opened, and bytes of live data.
     pub fn health(&self) -> (u64, u64) {
-        let property = |name: &str| {
-            self.db.property_int_value_cf(self.family(), name).ok().flatten().unwrap_or(0)
+        let property = |family, name: &str| {
+            self.db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0)
         };
-        (property("rocksdb.background-errors"), property("rocksdb.estimate-live-data-size"))
+        // RocksDB counts those of all families at the one named `default`.
+        let errors = property(self.copies(), "rocksdb.background-errors");
+        (errors, property(self.family(), "rocksdb.estimate-live-data-size"))
     }
 
     pub(crate) fn family(&self) -> &ColumnFamily {
@@ -253,34 +271,6 @@ fn gc_gap(options: &str) -> Option<&'static str> {
     let family = options.split("[CFOptions \"").find(|part| part.starts_with("keyviz\"]"));
     let family = family.unwrap_or_default();
     GC_SETTINGS.into_iter().find(|setting| !family.lines().any(|line| line.trim() == *setting))
-}
-
-/// Reads the schema version without changing anything. A kill between creating the folder and its
-/// first write leaves none: it is empty.
-fn schema_of(path: &Path) -> Result<Option<u64>, StoreError> {
-    let open = |source| StoreError::Open { path: path.to_owned(), source };
-    let families = DB::list_cf(&base_options(), path).map_err(open)?;
-    if !families.iter().any(|family| family == FAMILY) {
-        let found = format!(
-            "a RocksDB without the column family {FAMILY}, or one whose MANIFEST is damaged: then restore a backup"
-        );
-        return Err(StoreError::Foreign { path: path.to_owned(), found });
-    }
-    let db = DB::open_cf_for_read_only(&base_options(), path, &families, false).map_err(open)?;
-    let Some(family) = db.cf_handle(FAMILY) else { return Ok(None) };
-    let key = Key::Schema.encode(NODE_GROUP);
-    let stored = db.get_cf(family, &key).or_else(|error| {
-        // A corrupt block does not keep the node from starting; the value has a checksum of its own.
-        let mut trusting = ReadOptions::default();
-        trusting.set_verify_checksums(false);
-        db.get_cf_opt(family, &key, &trusting).map_err(|_| error)
-    });
-    let stored = stored.map_err(open)?;
-    let decoded = stored.map(|stored| u64::decode(&stored)).transpose();
-    decoded.map_err(|source| {
-        let key = Key::Schema.to_string();
-        StoreError::Damaged { group: NODE_GROUP, key, source }
-    })
 }
 
 #[cfg(test)]

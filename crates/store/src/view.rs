@@ -33,9 +33,9 @@ pub use kept::PinMark;
 pub use scan::{NOBODY, Part, Wanted, visit_each};
 pub use unrecorded::Unrecorded;
 
-/// What a query reads from. Implemented by the store alone ([`View`]) and by the store with the open
+/// What a query reads from, on several threads where there is much to read. Implemented by the store alone ([`View`]) and by the store with the open
 /// hour over it (`keyviz_replica`).
-pub trait History {
+pub trait History: Sync {
     /// Wall time of the view, Unix milliseconds.
     fn now_ms(&self) -> u64;
     /// The oldest instant of which the finest columns are retained.
@@ -412,28 +412,7 @@ impl History for View<'_> {
     }
 
     fn groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
-        self.tolerant(|options| {
-            let (mut groups, mut next) = (BTreeSet::new(), key_layout::NODE_GROUP + 1);
-            let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
-            loop {
-                cursor.seek(next.to_be_bytes());
-                let group = |key: &[u8]| key.first_chunk().map(|group| u64::from_be_bytes(*group));
-                // Keys of a corrupt block may be out of order.
-                while cursor.key().and_then(group).is_some_and(|group| group < next) {
-                    cursor.next();
-                }
-                let Some(group) = cursor.key().and_then(group) else { break };
-                groups.insert(group);
-                match group.checked_add(1) {
-                    Some(after) => next = after,
-                    None => break,
-                }
-            }
-            let key = || "the groups".to_owned();
-            let read = |source| StoreError::Read { group: 0, key: key(), source };
-            cursor.status().map_err(read)?;
-            Ok(groups)
-        })
+        self.all_groups()
     }
 
     fn buckets(

@@ -108,7 +108,9 @@ pub(super) fn shed(rng: &mut Rng, _size: Size) -> Tally {
     crate::wait_for("a checkpoint", crate::PATIENCE, || {
         (node.metric("keyviz_persist_batches_total") > 0).then_some(())
     });
-    // From now on RocksDB cannot write its log: no checkpoint. Ours works.
+    // From now on RocksDB cannot write its log: no checkpoint. Ours works. It is not opened anew.
+    let probe = rig.spec.data_dir.join(super::reopens::PROBE);
+    std::fs::create_dir(&probe).unwrap();
     let logs = super::kills::store_logs(&rig.spec);
     let failing = Injection::always(&["write", "fdatasync"], Fate::Error("EIO")).on(&logs);
     let attached = failing.attach(node.process.pid());
@@ -121,6 +123,7 @@ pub(super) fn shed(rng: &mut Rng, _size: Size) -> Tally {
     rig.compare(&node, "while the store takes nothing");
     node.process.kill();
     drop(attached);
+    std::fs::remove_dir(&probe).unwrap();
     let node = rig.spec.start();
     let (gone, flagged) = rig.seen(&node, "after a kill");
     assert!(!gone.is_empty(), "what was shed is gone");

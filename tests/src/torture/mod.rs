@@ -5,6 +5,7 @@
 //! | `rig` | sources that keep a ledger of what they sent and what was acknowledged, load, the comparison |
 //! | `kills` | SIGKILL: under load, in a replay, in a checkpoint, in a stop, in a compaction |
 //! | `power` | the power of the disk is cut; an fsync that lies; the disk goes away under the node |
+//! | `reopens` | RocksDB that takes nothing more until it is opened anew; a disk that goes read-only |
 //! | `calls` | one system call of a write path fails, or is the last one |
 //! | `segments` | torn tails, flipped bits, spoiled files of the log, read errors, an older backup |
 //! | `disks` | no space left and then space again; a disk that takes its time; a store that takes nothing |
@@ -23,6 +24,7 @@ mod calls;
 mod disks;
 mod kills;
 mod power;
+mod reopens;
 mod rig;
 mod segments;
 
@@ -117,6 +119,8 @@ pub const FAULTS: &[Fault] = &[
     Fault { name: "power-cut-unsynced", promise: "the control: it must lose", run: power::control },
     Fault { name: "lying-fsync", promise: "nothing wrong is shown", run: power::lie },
     Fault { name: "disk-gone", promise: NOTHING, run: power::gone },
+    Fault { name: "store-refuses", promise: NOTHING, run: reopens::refused },
+    Fault { name: "read-only-disk", promise: NOTHING, run: reopens::read_only },
     Fault { name: "torn-tail", promise: SAID, run: segments::torn },
     Fault { name: "flip-in-wal", promise: SAID, run: segments::flip },
     Fault { name: "bad-segment", promise: SAID, run: segments::spoil },

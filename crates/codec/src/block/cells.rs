@@ -252,7 +252,7 @@ impl<'a> Cells<'a> {
                 continue;
             }
             let column = &mut rest[series - series.min(2)];
-            column.clear();
+            // All of them are going to be filled.
             column.resize(coded, 0);
             at = self.columns[series].read(self.bits, at, column, &mut values.gaps)?;
             if let Some(side) = side {

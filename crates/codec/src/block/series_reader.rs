@@ -14,8 +14,9 @@ use keyviz_lineage::{Flags, GroupId, Series, Step};
 
 use super::cells::Values;
 use super::value::{self, Open};
-use super::{Block, HourBlocks, old, open};
+use super::{Block, HourBlocks, old, open_with};
 use crate::cell::{add, merge};
+use crate::envelope::Checksum;
 use crate::{Cell, CodecError};
 
 /// One step's cells of one series.
@@ -109,11 +110,21 @@ impl SeriesReader {
         value: &[u8],
         series: Series,
     ) -> Result<impl ExactSizeIterator<Item = SeriesColumn<'a>> + Clone + use<'a>, CodecError> {
+        self.read_with(value, series, Checksum::Compute)
+    }
+
+    /// [`SeriesReader::read`] of a value whose checksum may be known to be right.
+    ///
+    /// # Errors
+    /// See [`CodecError`].
+    pub fn read_with<'a>(
+        &'a mut self,
+        value: &[u8],
+        series: Series,
+        checksum: Checksum,
+    ) -> Result<impl ExactSizeIterator<Item = SeriesColumn<'a>> + Clone + use<'a>, CodecError> {
+        let (version, input) = open_with(value, checksum)?;
         self.spans.clear();
-        self.windows.clear();
-        self.values.clear();
-        self.flags.clear();
-        let (version, input) = open(value)?;
         if version == value::VERSION {
             let open = Open::new(input)?;
             if open.is_one() { self.read_one(open, series)? } else { self.read_all(open, series)? }
@@ -150,7 +161,14 @@ impl SeriesReader {
         Ok(())
     }
 
+    fn clear(&mut self) {
+        self.windows.clear();
+        self.values.clear();
+        self.flags.clear();
+    }
+
     fn read_all(&mut self, mut open: Open<'_>, series: Series) -> Result<(), CodecError> {
+        self.clear();
         while let Some((step, count)) = open.next_step()? {
             self.merger.begin(step.columns_per_hour());
             for at in 0..count {
@@ -173,6 +191,7 @@ impl SeriesReader {
     }
 
     fn read_old(&mut self, hour: &HourBlocks, series: Series) {
+        self.clear();
         for block in hour.blocks() {
             let (first, first_flag) = (self.windows.len(), self.flags.len());
             for (window, cell) in block.cells() {

@@ -43,6 +43,7 @@ impl Life {
 
 impl LineageGraph {
     /// When the lineage in a slot owned its keys.
+    #[inline]
     pub fn life(&self, slot: Slot) -> Life {
         self.slots.lives.get(slot as usize).copied().unwrap_or_default()
     }

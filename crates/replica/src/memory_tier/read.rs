@@ -7,9 +7,10 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use keyviz_codec::envelope::Checksum;
 use keyviz_codec::{Block, CellEntry, HourBlocks, Key, SeriesCells, SeriesColumn, SeriesReader};
 use keyviz_lineage::{GroupId, HOUR_MS, LineageId, Series};
-use keyviz_store::{History, Part, StoreError, Wanted, visit_each};
+use keyviz_store::{History, NOBODY, Part, StoreError, Wanted, visit_each};
 
 use super::Shelves;
 use crate::memory::Delta;
@@ -29,17 +30,30 @@ pub(crate) fn cells(
         let oldest_hour = view.oldest_ms() / HOUR_MS;
         let held = shelves.hours.range(hours.clone()).filter(|(hour, _)| **hour >= oldest_hour);
         let (reader, room) = (SeriesReader::default(), SeriesCells::default());
-        let mut scan = Scan { group, series, reader, cells: room };
+        let checksums = Checksum::Compute;
+        let mut scan = Scan { group, series, reader, checksums, cells: room };
+        let by_number = by_number(&numbers);
         for (&hour, shelf) in held {
             if from < hour {
                 visit_each(view, group, series, from..=hour - 1, wanted, visit);
             }
-            let open = view.deltas_of(group, hour);
-            for (&(lineage, tag), &number) in wanted.lineages.iter().zip(&numbers) {
-                let block = number.and_then(|number| shelf.get(number));
-                scan.lineage_hour((lineage, tag), hour, block, &open, visit);
-            }
             from = hour + 1;
+            scan.checksums = shelf.checksums;
+            let open = view.deltas_of(group, hour);
+            let mut one = |place: usize, block: Option<&[u8]>| {
+                scan.lineage_hour(wanted.lineages[place], hour, block, &open, visit);
+            };
+            if open.is_empty() && shelf.iter().len() / FEW_IN < numbers.len() {
+                // As it lies in memory.
+                for (number, block) in shelf.iter() {
+                    let place = by_number.get(number as usize).filter(|place| **place != NOBODY);
+                    place.into_iter().for_each(|&place| one(place as usize, Some(block)));
+                }
+                continue;
+            }
+            for (place, number) in numbers.iter().enumerate() {
+                one(place, number.and_then(|number| shelf.get(number)));
+            }
         }
     }
     if from <= *hours.end() {
@@ -47,7 +61,20 @@ pub(crate) fn cells(
     }
 }
 
+/// Fewer than one in so many of an hour's lineages are looked up one by one.
+const FEW_IN: usize = 8;
+
 type Numbered = Vec<Option<u32>>;
+
+/// The place of each number among those that are wanted, [`NOBODY`] where it is not.
+fn by_number(numbers: &Numbered) -> Vec<u32> {
+    let most = numbers.iter().flatten().max().map_or(0, |&most| most as usize + 1);
+    let mut places = vec![NOBODY; most];
+    for (place, number) in (0..).zip(numbers) {
+        number.iter().for_each(|&number| places[number as usize] = place);
+    }
+    places
+}
 
 /// The shelves that stand for this view's snapshot, and the numbers of the wanted lineages.
 fn shelves_of<'v>(
@@ -66,6 +93,8 @@ struct Scan {
     group: GroupId,
     series: Series,
     reader: SeriesReader,
+    /// Of the blocks of this hour.
+    checksums: Checksum,
     cells: SeriesCells,
 }
 
@@ -88,12 +117,13 @@ impl Scan {
         visit: &mut dyn FnMut(u64, Part<'_>),
     ) {
         let open = open.iter().filter_map(|delta| delta.blocks.get(&(lineage, hour)));
+        // Does not allocate where there is none, as of all hours but the last.
         let open: Vec<&HourBlocks> = open.collect();
         let (series, cells) = (self.series, &mut self.cells);
         let mut telling = Telling { series, hour, tag, cells, visit };
         let Some(block) = block else { return telling.merged(HourBlocks::default(), &open) };
         let error = |source| StoreError::damaged(self.group, &Key::Range { lineage, hour }, source);
-        match self.reader.read(block, series) {
+        match self.reader.read_with(block, series, self.checksums) {
             Ok(stored) if open.is_empty() => stored.for_each(|column| telling.column(column)),
             Ok(stored) => match open[..] {
                 // What the store has of an hour and what is not in it yet follow each other.

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::biography;
+use crate::hot_keys::{DEFAULT_TOP, MAX_TOP, Question, Routes};
 use crate::node::Node;
 
 pub(super) struct History {
@@ -41,11 +42,7 @@ impl HistoryService for History {
         let request = request.into_inner();
         let by_key = request.by_key || !request.key.is_empty();
         let subject = match (request.lineage_id.as_str(), request.route_id, by_key) {
-            (id, 0, false) if !id.is_empty() => {
-                Subject::Lineage(id.parse::<LineageId>().map_err(|error| {
-                    Status::invalid_argument(format!("lineage_id {id:?}: {error}"))
-                })?)
-            }
+            (id, 0, false) if !id.is_empty() => Subject::Lineage(lineage_id(id)?),
             ("", route, false) if route != 0 => Subject::Route(route),
             ("", 0, true) if request.by_key => Subject::Key(request.key.to_vec()),
             _ => {
@@ -60,6 +57,57 @@ impl HistoryService for History {
         let found = self.node.biography(subject, (from_ms, to_ms), depth).await;
         let found = found.map_err(|error| status(&error))?;
         Ok(Response::new(found.into_wire(request.text_only)))
+    }
+
+    async fn get_hot_keys(
+        &self,
+        request: Request<wire::GetHotKeysRequest>,
+    ) -> Result<Response<wire::GetHotKeysResponse>, Status> {
+        let request = request.into_inner();
+        let question = question_from_wire(&request)?;
+        let lineage = match request.lineage_id.as_str() {
+            "" => None,
+            id => Some(lineage_id(id)?),
+        };
+        let answer = self.node.hot_keys(question, lineage).await;
+        Ok(Response::new(answer.map_err(|error| status(&error))?))
+    }
+}
+
+fn lineage_id(id: &str) -> Result<LineageId, Status> {
+    id.parse().map_err(|error| Status::invalid_argument(format!("lineage_id {id:?}: {error}")))
+}
+
+fn question_from_wire(request: &wire::GetHotKeysRequest) -> Result<Question, Status> {
+    let (from_ms, to_ms) = (
+        open_time("from_unix_ms", request.from_unix_ms)?,
+        open_time("to_unix_ms", request.to_unix_ms)?,
+    );
+    let has_span = from_ms.is_some() || to_ms.is_some();
+    let given = |id: u64| Some(id).filter(|&id| id != 0);
+    Ok(Question {
+        series: series_from_wire(request.series()),
+        routes: Routes {
+            route: given(request.route_id),
+            group: given(request.group_id),
+            bounds: None,
+        },
+        range: KeyRange::new(&request.start[..], &request.end[..])
+            .map_err(|error| Status::invalid_argument(error.to_string()))?,
+        top: match request.top as usize {
+            0 => DEFAULT_TOP,
+            top => top.min(MAX_TOP),
+        },
+        span_ms: has_span.then(|| (from_ms.unwrap_or(0), to_ms.unwrap_or(u64::MAX))),
+    })
+}
+
+const fn series_from_wire(series: wire::Series) -> Series {
+    match series {
+        wire::Series::Unspecified | wire::Series::Writes => Series::Writes,
+        wire::Series::Reads => Series::Reads,
+        wire::Series::ReadBytes => Series::ReadBytes,
+        wire::Series::WriteBytes => Series::WriteBytes,
     }
 }
 
@@ -76,12 +124,7 @@ pub(super) fn open_time(field: &str, unix_ms: i64) -> Result<Option<u64>, Status
 
 fn request_from_wire(request: &wire::GetMatrixRequest) -> Result<MatrixRequest, Status> {
     let invalid = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
-    let series = match request.series() {
-        wire::Series::Unspecified | wire::Series::Writes => Series::Writes,
-        wire::Series::Reads => Series::Reads,
-        wire::Series::ReadBytes => Series::ReadBytes,
-        wire::Series::WriteBytes => Series::WriteBytes,
-    };
+    let series = series_from_wire(request.series());
     let row_set = match request.row_set() {
         wire::RowSet::Unspecified | wire::RowSet::AsOfTo => RowSet::AsOfTo,
         wire::RowSet::AsOfFrom => RowSet::AsOfFrom,
@@ -146,8 +189,7 @@ fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
 
 fn row_to_wire(row: &MatrixRow, coarse: bool) -> wire::MatrixRow {
     let cells = &row.cells;
-    let inherited = cells.iter().any(|cell| cell.inherited > 0);
-    let flagged = cells.iter().any(|cell| !cell.flags.is_none());
+    let (inherited, flagged) = (cells.has_inherited(), !cells.flags().is_none());
     wire::MatrixRow {
         bucket_id: row.bucket_id.clone(),
         start: row.range.start().to_vec().into(),
@@ -172,6 +214,6 @@ fn row_to_wire(row: &MatrixRow, coarse: bool) -> wire::MatrixRow {
         } else {
             Vec::new()
         },
-        states: cells.iter().map(|cell| cell.state as u8).collect::<Vec<u8>>().into(),
+        states: cells.states().iter().map(|&state| state as u8).collect::<Vec<u8>>().into(),
     }
 }

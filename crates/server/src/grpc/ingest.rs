@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use futures::stream::{FuturesOrdered, Stream, StreamExt};
-use keyviz_api::convert::{entry_from_wire, live_from_wire, source_from_wire};
+use keyviz_api::convert::{entry_from_wire, hot_keys_from_wire, live_from_wire, source_from_wire};
 use keyviz_api::wire::ingest as wire;
 use keyviz_api::wire::ingest::ingest_request::Message;
 use keyviz_api::wire::ingest::ingest_service_server::IngestService;
@@ -47,6 +47,7 @@ impl IngestService for Ingest {
         &self,
         request: Request<Streaming<wire::IngestRequest>>,
     ) -> Result<Response<Self::IngestStream>, Status> {
+        let times = self.node.times_reopened();
         self.node.recorder().map_err(|error| status(&error))?;
         let (answers, receiver) = mpsc::channel(PIPELINED);
         let (node, max_message_bytes) = (Arc::clone(&self.node), self.max_message_bytes as u64);
@@ -54,6 +55,7 @@ impl IngestService for Ingest {
             let talk = converse(&node, max_message_bytes, request.into_inner(), &answers);
             let ended = tokio::select! {
                 ended = talk => ended,
+                () = node.reopens_after(times) => Err(Status::unavailable("the store is being opened anew")),
                 () = node.stopped() => Err(Status::unavailable("keyviz is shutting down")),
             };
             if let Err(status) = ended {
@@ -86,8 +88,12 @@ async fn converse(
         .greet(source.clone())
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
-    let max_live_operations = MAX_OPERATIONS as u32;
-    let welcome = wire::Welcome { next_sequence, max_message_bytes, max_live_operations };
+    let welcome = wire::Welcome {
+        next_sequence,
+        max_message_bytes,
+        max_live_operations: MAX_OPERATIONS as u32,
+        takes_hot_keys: true,
+    };
     answer(answers, wire::ingest_response::Message::Welcome(welcome)).await?;
     let listener = node.adapters.listen(&source.node);
 
@@ -97,10 +103,20 @@ async fn converse(
         tokio::select! {
             request = requests.message(), if open && in_work.len() < PIPELINED => match request? {
                 None => open = false,
-                Some(wire::IngestRequest { message: Some(Message::LiveSummary(live)) }) => {
-                    hear(&listener, node.clock.monotonic_ms(), live);
-                }
-                Some(request) => in_work.push_back(submit(node, &source, request)?),
+                Some(request) => match request.message {
+                    Some(Message::Entry(entry)) => {
+                        in_work.push_back(submit(node, &source, entry)?);
+                    }
+                    Some(Message::HotKeys(hot_keys)) => take_hot_keys(node, &source, hot_keys),
+                    Some(Message::LiveSummary(live)) => {
+                        hear(&listener, node.clock.monotonic_ms(), live);
+                    }
+                    Some(Message::Hello(_)) | None => {
+                        return Err(Status::invalid_argument(
+                            "after `hello`, an ingest stream carries entries, hot keys and live summaries only",
+                        ));
+                    }
+                },
             },
             Some((sequence, verdict)) = in_work.next() => {
                 let ack = ack(sequence, verdict)?;
@@ -109,6 +125,14 @@ async fn converse(
         }
     }
     Ok(())
+}
+
+/// They are not acknowledged: what cannot be taken is told here only, and does not end the stream.
+fn take_hot_keys(node: &Node, source: &SourceId, hot_keys: wire::HotKeys) {
+    match hot_keys_from_wire(hot_keys) {
+        Ok(hot_keys) => node.put_hot_keys(source, hot_keys),
+        Err(error) => tracing::warn!(node = source.node, %error, "hot keys were refused"),
+    }
 }
 
 fn hear(listener: &Listener, now_ms: u64, live: wire::LiveSummary) {
@@ -121,20 +145,15 @@ fn hear(listener: &Listener, now_ms: u64, live: wire::LiveSummary) {
 fn submit<'a>(
     node: &'a Node,
     source: &SourceId,
-    request: wire::IngestRequest,
+    entry: wire::Entry,
 ) -> Result<impl Future<Output = (u64, Verdict)> + use<'a>, Status> {
     let recorder = node.recorder().map_err(|error| status(&error))?;
-    let Some(Message::Entry(entry)) = request.message else {
-        return Err(Status::invalid_argument(
-            "after `hello`, an ingest stream carries entries only",
-        ));
-    };
     let sequence = entry.sequence;
     let body = match entry.body {
         Some(body) => entry_from_wire(body).map_err(|error| error.to_string()),
         None => Err("the entry has no body: it was over this node's message limit (--max-message-bytes), or its kind is newer than this node".to_owned()),
     };
-    Ok(node.submit(recorder, source.clone(), Some(sequence), body))
+    Ok(node.submit(&recorder, source.clone(), Some(sequence), body))
 }
 
 /// The acknowledgement of a verdict; an entry that cannot be taken now ends the stream.

@@ -22,6 +22,7 @@ use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::HealthReporter;
 
 use crate::auth::{Access, Auth, Refusal};
+use crate::hot_keys::NoHotKeys;
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.
@@ -96,13 +97,20 @@ async fn ask_for_token(
 fn status(error: &NodeError) -> tonic::Status {
     let message = error.to_string();
     match error {
-        NodeError::Starting { .. } | NodeError::Stopping => tonic::Status::unavailable(message),
+        NodeError::Starting { .. } | NodeError::Reopening { .. } | NodeError::Stopping => {
+            tonic::Status::unavailable(message)
+        }
         NodeError::Busy => tonic::Status::resource_exhausted(message),
         NodeError::Query(keyviz_query::QueryError::Store(_)) | NodeError::Store(_) => {
             tonic::Status::data_loss(message)
         }
         NodeError::Query(_) | NodeError::Pin(_) => tonic::Status::invalid_argument(message),
-        NodeError::Unknown { .. } => tonic::Status::not_found(message),
+        NodeError::Unknown { .. } | NodeError::HotKeys(NoHotKeys::NoSuchRoute) => {
+            tonic::Status::not_found(message)
+        }
+        NodeError::HotKeys(NoHotKeys::Off) => tonic::Status::failed_precondition(message),
+        NodeError::HotKeys(NoHotKeys::OtherWindows { .. }) => tonic::Status::out_of_range(message),
+        NodeError::HotKeys(NoHotKeys::Series { .. }) => tonic::Status::invalid_argument(message),
         NodeError::NoBackupDir | NodeError::Backup(_) => {
             tonic::Status::failed_precondition(message)
         }

@@ -8,6 +8,7 @@ use keyviz_replica::{BackupError, PinError};
 use keyviz_store::StoreError;
 use serde_json::json;
 
+use crate::hot_keys::NoHotKeys;
 use crate::node::NodeError;
 
 /// An error on its way to the client.
@@ -40,7 +41,7 @@ impl From<NodeError> for HttpError {
     fn from(error: NodeError) -> Self {
         let message = error.to_string();
         let (status, code) = match error {
-            NodeError::Starting { .. } | NodeError::Stopping => {
+            NodeError::Starting { .. } | NodeError::Reopening { .. } | NodeError::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, "keyviz_disabled")
             }
             NodeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
@@ -67,6 +68,16 @@ impl From<NodeError> for HttpError {
                 PinError::NotLeader { .. } | PinError::Unheld { .. } | PinError::Recorder(_),
             ) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             NodeError::Pin(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            NodeError::HotKeys(NoHotKeys::Off) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "hotkeys_disabled")
+            }
+            NodeError::HotKeys(NoHotKeys::OtherWindows { .. }) => {
+                (StatusCode::BAD_REQUEST, "out_of_snapshot_window")
+            }
+            NodeError::HotKeys(NoHotKeys::NoSuchRoute) => (StatusCode::NOT_FOUND, "no_snapshot"),
+            NodeError::HotKeys(NoHotKeys::Series { .. }) => {
+                (StatusCode::BAD_REQUEST, "invalid_query")
+            }
             NodeError::Panicked { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         Self { status, code, message }

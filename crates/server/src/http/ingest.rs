@@ -165,7 +165,7 @@ async fn submit(node: &Node, origin: &Origin, entry: Entry) -> Result<Json<Value
     let unavailable = |message: String| {
         HttpError::with_status(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
     };
-    let (sequence, verdict) = node.submit(recorder, source, origin.sequence, Ok(entry)).await;
+    let (sequence, verdict) = node.submit(&recorder, source, origin.sequence, Ok(entry)).await;
     match verdict {
         Verdict::Stored { rows, refused_rows } => {
             let refused: Vec<Value> = refused_rows

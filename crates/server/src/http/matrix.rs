@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use keyviz_lineage::{Flags, KeyRange, Series, Step};
 use keyviz_query::{
-    Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell, MatrixRequest, MatrixRow, RowSet,
+    CellState, Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell, MatrixRequest,
+    MatrixRow, RowSet,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -144,7 +145,7 @@ fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
 }
 
 fn row_to_json(row: &MatrixRow, coarse: bool) -> Value {
-    let column = |of: &dyn Fn(&MatrixCell) -> u64| row.cells.iter().map(of).collect::<Vec<u64>>();
+    let column = |of: &dyn Fn(MatrixCell) -> u64| row.cells.iter().map(of).collect::<Vec<u64>>();
     let mut json = json!({
         "bucket_id": row.bucket_id,
         "start": STANDARD.encode(row.range.start()),
@@ -153,7 +154,7 @@ fn row_to_json(row: &MatrixRow, coarse: bool) -> Value {
         "route_ids": row.routes,
         "route_count": row.route_count,
         "values": column(&|cell| cell.counted.saturating_add(cell.inherited)),
-        "states": run_lengths(&row.cells),
+        "states": run_lengths(row.cells.states()),
         "raft_group_ids": row.groups,
         "lineage_id": row.lineage,
         "closed": row.closed,
@@ -169,19 +170,20 @@ fn row_to_json(row: &MatrixRow, coarse: bool) -> Value {
     if coarse {
         json["max"] = json!(column(&|cell| cell.max));
     }
-    if row.cells.iter().any(|cell| cell.inherited > 0) {
+    if row.cells.has_inherited() {
         json["inherited"] = json!(column(&|cell| cell.inherited));
     }
-    if row.cells.iter().any(|cell| !cell.flags.is_none()) {
+    let flags = row.cells.flags();
+    if !flags.is_none() {
         json["flags"] = json!(column(&|cell| u64::from(cell.flags.0)));
     }
-    if row.cells.iter().any(|cell| cell.flags.has(Flags::CONFLICT)) {
+    if flags.has(Flags::CONFLICT) {
         json["conflict"] = json!(true);
     }
     json
 }
 
 /// `[["idle", 12], ["measured", 3], ...]`
-fn run_lengths(cells: &[MatrixCell]) -> Vec<(&'static str, usize)> {
-    cells.chunk_by(|a, b| a.state == b.state).map(|run| (run[0].state.name(), run.len())).collect()
+fn run_lengths(states: &[CellState]) -> Vec<(&'static str, usize)> {
+    states.chunk_by(|a, b| a == b).map(|run| (run[0].name(), run.len())).collect()
 }

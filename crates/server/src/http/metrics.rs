@@ -26,13 +26,32 @@ pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Result<Response, H
 type Figure = (&'static str, &'static str, u64);
 
 fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
-    let (counters, gauges) = match node.recorder() {
+    let (mut counters, gauges) = match node.recorder() {
         Err(_) => (Vec::new(), vec![("keyviz_ready", "1 once the node takes columns.", 0)]),
         Ok(recorder) => {
             let counted = recorder.counters();
-            (counters(&counted), gauges(recorder, &counted))
+            (counters(&counted), gauges(&recorder, &counted))
         }
     };
+    counters.push((
+        "keyviz_store_reopened_total",
+        "Times that the store was opened anew because RocksDB refused every write.",
+        node.times_reopened(),
+    ));
+    let (bytes, sources) = node.hot_keys.size();
+    let hot_keys = [
+        (
+            "keyviz_hot_keys_bytes",
+            "Bytes of the hot keys of the last windows, in memory.",
+            bytes as u64,
+        ),
+        (
+            "keyviz_hot_keys_sources",
+            "Sources (node and boot) that hot keys are held of.",
+            sources as u64,
+        ),
+    ];
+    let gauges = gauges.into_iter().chain(hot_keys);
     for (name, help, value) in counters {
         let counter = IntCounter::new(name, help)?;
         counter.inc_by(value);
@@ -94,6 +113,7 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_wal_shed_lost_columns", "Acknowledged columns that were shed and that the last start found gone.", c.shed_lost_columns),
         ("keyviz_wal_failing", "1 while the WAL cannot be made durable.", c.wal_failing),
         ("keyviz_store_failing", "1 while the store takes no checkpoints.", c.store_failing),
+        ("keyviz_store_read_only", "1 while RocksDB refuses writes.", c.store_read_only),
         ("keyviz_gc_frozen", "1 while a clock jump keeps history from being dropped.", c.gc_frozen),
         ("keyviz_oldest_row_timestamp_seconds", "Start of the oldest hour of finest columns on disk that no pin keeps, Unix seconds; 0 = none.", c.oldest_row_ms / 1_000),
         ("keyviz_oldest_rollup_row_timestamp_seconds", "The same of what is kept with hourly roll-ups.", c.oldest_rollup_row_ms / 1_000),
@@ -106,7 +126,8 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
         ("keyviz_lineage_recovered", "Lineages without a record, shown by the keys that their blocks say.", c.recovered_lineages),
         ("keyviz_lineage_lost", "Lineages without a record that cannot be shown: no block says their keys.", c.lost_lineages),
         ("keyviz_lineage_closed", "Lineages that have ended and are retained.", (records - live) as u64),
-        ("keyviz_store_background_errors", "RocksDB background errors.", errors),
+        ("keyviz_store_background_errors", "Flushes and compactions of RocksDB that have failed since the start.", errors),
+        ("keyviz_store_background_failing", "1 from such a failure until a flush works.", c.background_failing),
         ("keyviz_store_damage_met", "Times that something damaged in the store was met and passed by since the start.", recorder.store_damage()),
         ("keyviz_store_live_bytes", "RocksDB's estimate of live data.", bytes),
     ]

@@ -9,6 +9,7 @@ mod backup;
 mod door;
 mod error;
 mod health;
+mod hot_keys;
 mod ingest;
 mod keep;
 mod lineage;
@@ -31,6 +32,8 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::node::Node;
+
+pub(crate) use hot_keys::to_json as hot_keys_to_json;
 
 const ADMIN: &str = "/admin/api/v1";
 const API: &str = "/admin/api/v1/keyviz";
@@ -63,6 +66,7 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route(&format!("{API}/matrix"), get(matrix::matrix))
         .route(&format!("{API}/lineage"), get(lineage::lineage))
+        .route(&format!("{API}/hotkeys"), get(hot_keys::hot_keys))
         .route(&format!("{API}/events"), get(lineage::events))
         .route(&format!("{ADMIN}/adapters/summary"), get(adapters::summary))
         .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))

@@ -36,6 +36,13 @@ impl HistoryService for Node {
     ) -> Result<Response<wire::GetLineageResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
+
+    async fn get_hot_keys(
+        &self,
+        _: Request<wire::GetHotKeysRequest>,
+    ) -> Result<Response<wire::GetHotKeysResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
 }
 
 async fn start(node: Node) -> SocketAddr {

@@ -293,4 +293,11 @@ impl HistoryService for FakeNode {
     ) -> Result<Response<history::GetLineageResponse>, Status> {
         Err(Status::unimplemented("not asked for by a replay"))
     }
+
+    async fn get_hot_keys(
+        &self,
+        _: Request<history::GetHotKeysRequest>,
+    ) -> Result<Response<history::GetHotKeysResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
 }

@@ -1,23 +1,28 @@
 //! The lowest reads: one key, a stretch of keys, the hours of one kind of key; and what is left to read
 //! where RocksDB finds a block of a file corrupt.
 //!
-//! RocksDB gives up such a block as a whole (some KiB), and ends an iteration there. More can be read:
+//! RocksDB gives up such a block as a whole (some KiB), and ends an iteration there. Nothing of it is used:
+//! without its checksum RocksDB can crash on it. More can be read all the same:
 //! - What is kept by hour is looked up hour by hour from there on: only the hours of that block are
 //!   errors, each in its place.
-//! - What is not (marks, records, numbers, which lineages there are) is read once more without the
-//!   checksums of blocks: every value has one of its own. It is told by [`crate::Store::damage`]. Keys
-//!   have none, so this is not for what is kept by hour: one bit would move it to another hour.
+//! - Marks and numbers have a second copy in another file (`copies.rs`), which is read instead.
+//! - Of lineage records those in other blocks are read; who has blocks and no record is found by
+//!   [`View::unrecorded`].
+//!
+//! What was passed by is told by [`crate::Store::damage`].
 //!
 //! Proof: `tests/tests/damaged_store.rs`, with bits flipped in real files.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use keyviz_codec::{CodecError, Key, key_layout};
 use keyviz_lineage::GroupId;
-use rocksdb::ReadOptions;
+use rocksdb::{ColumnFamily, DBRawIterator, ReadOptions};
 
 use super::{View, damaged_physical};
 use crate::StoreError;
+use crate::offline::first_readable_after;
 
 type Pair = (Vec<u8>, Vec<u8>);
 /// An hour may have an error besides what is stored of it.
@@ -28,81 +33,150 @@ impl View<'_> {
         &self,
         group: GroupId,
         key: &Key,
-        decode: impl FnOnce(&[u8]) -> Result<T, CodecError>,
+        decode: impl Fn(&[u8]) -> Result<T, CodecError>,
     ) -> Result<Option<T>, StoreError> {
-        let read = |options: ReadOptions| {
-            let read = self.snapshot.get_cf_opt(self.store.family(), key.encode(group), options);
-            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })
+        let physical = key.encode(group);
+        let read = |family| {
+            let read = self.snapshot.get_cf(family, &physical);
+            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })?
+                .map(|value| {
+                    decode(&value).map_err(|source| StoreError::damaged(group, key, source))
+                })
+                .transpose()
         };
-        let value = match key.expiry() {
-            None => self.tolerant(read),
-            Some(_) => read(ReadOptions::default()),
-        };
-        value?
-            .map(|value| decode(&value).map_err(|source| StoreError::damaged(group, key, source)))
-            .transpose()
-    }
-
-    /// What of a key can be read, even in a corrupt block: to be set aside, not to be believed.
-    ///
-    /// # Errors
-    /// A read failure, naming the key.
-    pub fn remains(&self, group: GroupId, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.tolerant(|options| {
-            let read = self.snapshot.get_cf_opt(self.store.family(), key.encode(group), options);
-            read.map_err(|source| StoreError::Read { group, key: key.to_string(), source })
-        })
+        match read(self.store.family()) {
+            Err(error) if error.is_damage() && key_layout::is_kept_twice(&physical) => {
+                let was_read = !matches!(error, StoreError::Read { .. });
+                match read(self.store.copies()) {
+                    // Its absence says something only where every mark has a copy.
+                    Ok(None) if was_read || !self.store.copies_are_whole() => Err(error),
+                    Err(_) => Err(error),
+                    Ok(copy) => {
+                        self.store.damage.met(error.to_string());
+                        Ok(copy)
+                    }
+                }
+            }
+            read => read,
+        }
     }
 
     /// Every pair from `first` up to (not including) `end`.
     pub(super) fn scan(&self, first: Vec<u8>, end: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
-        self.scan_opt(first, end, ReadOptions::default())
+        self.scan_in(self.store.family(), first, end)
     }
 
-    fn scan_opt(
+    fn scan_in(
         &self,
+        family: &ColumnFamily,
         first: Vec<u8>,
         end: Vec<u8>,
-        mut options: ReadOptions,
     ) -> Result<Vec<Pair>, StoreError> {
-        options.set_iterate_lower_bound(first);
-        options.set_iterate_upper_bound(end);
-        let mut cursor = self.snapshot.raw_iterator_cf_opt(self.store.family(), options);
+        let mut cursor = self.cursor_in(family, first, end, true);
         let mut pairs = Vec::new();
         cursor.seek_to_first();
         while let Some((key, value)) = cursor.item() {
             pairs.push((key.to_vec(), value.to_vec()));
             cursor.next();
         }
-        let key = || "a scan".to_owned();
-        cursor.status().map_err(|source| StoreError::Read { group: 0, key: key(), source })?;
+        cursor.status().map_err(a_scan)?;
         Ok(pairs)
     }
 
-    /// Every pair under a prefix of what is not kept by hour.
-    pub(crate) fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
-        let end = key_layout::prefix::end(prefix.to_vec());
-        self.tolerant(|options| self.scan_opt(prefix.to_vec(), end.clone(), options))
+    fn cursor_in(
+        &self,
+        family: &ColumnFamily,
+        first: Vec<u8>,
+        end: Vec<u8>,
+        fill_cache: bool,
+    ) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(first);
+        options.set_iterate_upper_bound(end);
+        options.fill_cache(fill_cache);
+        self.snapshot.raw_iterator_cf_opt(family, options)
     }
 
-    /// Reads as usual; where RocksDB finds a corrupt block, once more without the checksums of blocks,
-    /// which is told.
-    pub(crate) fn tolerant<T>(
-        &self,
-        read: impl Fn(ReadOptions) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        match read(ReadOptions::default()) {
+    /// Every pair under a prefix of what is not kept by hour. Where a block is corrupt, all of the copies;
+    /// of what has none, what lies in other blocks.
+    pub(crate) fn scan_prefix(&self, prefix: &[u8]) -> Result<Vec<Pair>, StoreError> {
+        let end = || key_layout::prefix::end(prefix.to_vec());
+        match self.scan(prefix.to_vec(), end()) {
             Err(error) if error.is_damage() => {
-                let mut trusting = ReadOptions::default();
-                trusting.set_verify_checksums(false);
-                // Nobody else may find it in the cache as if it were good.
-                trusting.fill_cache(false);
-                let Ok(found) = read(trusting) else { return Err(error) };
                 self.store.damage.met(error.to_string());
-                Ok(found)
+                match key_layout::is_kept_twice(prefix) {
+                    true if self.store.copies_are_whole() => {
+                        self.scan_in(self.store.copies(), prefix.to_vec(), end())
+                    }
+                    true => Err(error),
+                    false => self.scan_around(prefix, &end()),
+                }
             }
             read => read,
         }
+    }
+
+    /// Every pair of a stretch that does not lie in a corrupt block.
+    fn scan_around(&self, first: &[u8], end: &[u8]) -> Result<Vec<Pair>, StoreError> {
+        let open = || self.cursor_in(self.store.family(), first.to_vec(), end.to_vec(), false);
+        let mut pairs: Vec<Pair> = Vec::new();
+        let mut from = first.to_vec();
+        loop {
+            let mut cursor = open();
+            cursor.seek(&from);
+            while let Some((key, value)) = cursor.item() {
+                pairs.push((key.to_vec(), value.to_vec()));
+                cursor.next();
+            }
+            let Err(error) = cursor.status().map_err(a_scan) else { return Ok(pairs) };
+            if !error.is_damage() {
+                return Err(error);
+            }
+            let reached = pairs.last().map_or(first, |(key, _)| key).max(&from);
+            match first_readable_after(&open, reached) {
+                Some(key) => from = key,
+                None => return Ok(pairs),
+            }
+        }
+    }
+
+    /// Every group, but the node's own. Those of a corrupt block have a mark among the copies.
+    pub(super) fn all_groups(&self) -> Result<BTreeSet<GroupId>, StoreError> {
+        let (mut groups, error) = self.groups_in(self.store.family())?;
+        if let Some(error) = error {
+            self.store.damage.met(error.to_string());
+            groups.extend(self.groups_in(self.store.copies())?.0);
+        }
+        Ok(groups)
+    }
+
+    /// The groups that have keys in a family, and what kept it from telling all.
+    fn groups_in(
+        &self,
+        family: &ColumnFamily,
+    ) -> Result<(BTreeSet<GroupId>, Option<StoreError>), StoreError> {
+        let open = || self.snapshot.raw_iterator_cf_opt(family, ReadOptions::default());
+        let (mut groups, mut damage) = (BTreeSet::new(), None);
+        let mut from = (key_layout::NODE_GROUP + 1).to_be_bytes().to_vec();
+        let mut cursor = open();
+        loop {
+            cursor.seek(&from);
+            let found = cursor.key().and_then(<[u8]>::first_chunk).copied();
+            if let Err(error) = cursor.status().map_err(a_scan) {
+                if !error.is_damage() {
+                    return Err(error);
+                }
+                damage = Some(error);
+                let Some(key) = first_readable_after(&open, &from) else { break };
+                (from, cursor) = (key, open());
+                continue;
+            }
+            let Some(group) = found.map(GroupId::from_be_bytes) else { break };
+            groups.insert(group);
+            let Some(next) = group.checked_add(1) else { break };
+            from = next.to_be_bytes().to_vec();
+        }
+        Ok((groups, damage))
     }
 
     pub(super) fn hours<T>(
@@ -140,4 +214,8 @@ impl View<'_> {
         let read = |hour| self.get(group, &key_of(hour), &decode).transpose();
         hours.filter_map(|hour| Some((hour, read(hour)?))).collect()
     }
+}
+
+fn a_scan(source: rocksdb::Error) -> StoreError {
+    StoreError::Read { group: key_layout::NODE_GROUP, key: "a scan".to_owned(), source }
 }

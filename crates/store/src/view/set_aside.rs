@@ -3,7 +3,8 @@
 //! only what came later, so a read of that hour says so with an error of its own
 //! ([`StoreError::SetAside`]): without it, what was lost would look idle (Q3).
 //!
-//! Looked up once a view and group: one seek where there is none.
+//! Looked up once a view and group: one seek where there is none. Where a corrupt block keeps it from being
+//! told, every value may be one, and every answer says so.
 //! Proof: `set_aside_test.rs`.
 
 use std::collections::{BTreeSet, HashMap};
@@ -49,12 +50,16 @@ impl View<'_> {
         found
     }
 
-    /// Whether a value of this key was set aside.
+    /// Whether a value of this key was set aside, or may have been.
     ///
     /// # Errors
     /// A read failure.
     pub fn is_set_aside(&self, group: GroupId, key: &Key) -> Result<bool, StoreError> {
-        Ok(self.keys_set_aside(group)?.contains(key))
+        match self.keys_set_aside(group) {
+            Ok(keys) => Ok(keys.contains(key)),
+            Err(error) if error.is_damage() => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether any value of a group was set aside; also where that cannot be told.

@@ -60,7 +60,8 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// The first hour from `from` on of which any of `lineages` has a block. One seek each.
+    /// The first hour from `from` on of which any of `lineages` may have a block. One seek each; where a
+    /// block of a file is corrupt, any hour may be that coverage is of.
     ///
     /// # Errors
     /// A read failure.
@@ -70,17 +71,32 @@ impl View<'_> {
         lineages: &[LineageId],
         from: u64,
     ) -> Result<Option<u64>, StoreError> {
-        self.tolerant(|options| {
-            let mut cursor = self.blocks_cursor(options, group);
-            let mut first = None;
-            for &lineage in lineages {
-                cursor.seek(Key::Range { lineage, hour: from }.encode(group));
-                let hour = block_at(&cursor, lineage);
-                first = first.into_iter().chain(hour).min();
-                checked(&cursor, group)?;
-            }
-            Ok(first)
-        })
+        let mut first: Option<u64> = None;
+        for &lineage in lineages {
+            let mut cursor = self.blocks_cursor(group);
+            cursor.seek(Key::Range { lineage, hour: from }.encode(group));
+            let hour = match checked(&cursor, group) {
+                Ok(()) => block_at(&cursor, lineage),
+                Err(error) if error.is_damage() => {
+                    self.store.damage.met(error.to_string());
+                    self.covered_hour(group, from)?
+                }
+                Err(error) => return Err(error),
+            };
+            first = first.into_iter().chain(hour).min();
+        }
+        Ok(first)
+    }
+
+    /// The first hour from `from` on that lies between two that coverage is of.
+    fn covered_hour(&self, group: GroupId, from: u64) -> Result<Option<u64>, StoreError> {
+        let mut prefix = Key::Coverage { hour: 0 }.encode(group);
+        prefix.truncate(prefix.len() - 8);
+        let pairs = self.scan_prefix(&prefix)?;
+        let hour = |pair: Option<&(Vec<u8>, Vec<u8>)>| Key::parse(&pair?.0)?.1.expiry_hour();
+        let (first, last) = (hour(pairs.first()), hour(pairs.last()));
+        let hour = first.map(|first| from.max(first));
+        Ok(hour.filter(|hour| Some(*hour) <= last))
     }
 
     /// The first and the last hour of which blocks of each lineage are stored, whatever their age, by
@@ -108,7 +124,7 @@ impl View<'_> {
         group: GroupId,
         mut visit: impl FnMut(&mut DBRawIterator<'_>, LineageId, u64),
     ) -> Result<(), StoreError> {
-        let open = || self.blocks_cursor(ReadOptions::default(), group);
+        let open = || self.blocks_cursor(group);
         let mut from = key_layout::prefix::range(group);
         let mut reached = from.clone();
         loop {
@@ -145,7 +161,7 @@ impl View<'_> {
         group: GroupId,
         lineage: LineageId,
     ) -> Result<Option<u64>, StoreError> {
-        let mut cursor = self.blocks_cursor(ReadOptions::default(), group);
+        let mut cursor = self.blocks_cursor(group);
         cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
         let found = block_at(&cursor, lineage);
         checked(&cursor, group)?;
@@ -163,7 +179,7 @@ impl View<'_> {
         lineage: LineageId,
         hours: RangeInclusive<u64>,
     ) -> Result<bool, StoreError> {
-        let mut cursor = self.blocks_cursor(ReadOptions::default(), group);
+        let mut cursor = self.blocks_cursor(group);
         cursor.seek(Key::Range { lineage, hour: *hours.start() }.encode(group));
         let found = block_at(&cursor, lineage).is_some_and(|hour| hour <= *hours.end());
         match checked(&cursor, group) {
@@ -180,7 +196,14 @@ impl View<'_> {
         lineage: LineageId,
     ) -> Option<Unrecorded> {
         cursor.seek_for_prev(Key::Range { lineage, hour: u64::MAX }.encode(group));
-        let last_hour = block_at(cursor, lineage).filter(|&hour| hour >= self.oldest.fine_hour)?;
+        let last_hour = match cursor.status() {
+            Ok(()) => Some(block_at(cursor, lineage)?),
+            // It lies in a corrupt block. The hours before it are shown.
+            Err(_) => None,
+        };
+        if last_hour.is_some_and(|hour| hour < self.oldest.fine_hour) {
+            return None;
+        }
         cursor.seek(Key::Range { lineage, hour: self.oldest.fine_hour }.encode(group));
         let first_hour = block_at(cursor, lineage)?;
         let mut range = None;
@@ -189,10 +212,17 @@ impl View<'_> {
                 cursor.value().and_then(|value| HourBlocks::decode_bounds(value).ok()).flatten();
             cursor.next();
         }
+        let mut reached = first_hour;
+        while let (None, Some(hour)) = (last_hour, block_at(cursor, lineage)) {
+            reached = hour;
+            cursor.next();
+        }
+        let last_hour = last_hour.unwrap_or(reached);
         Some(Unrecorded { lineage, range, first_hour, last_hour })
     }
 
-    fn blocks_cursor(&self, mut options: ReadOptions, group: GroupId) -> DBRawIterator<'_> {
+    fn blocks_cursor(&self, group: GroupId) -> DBRawIterator<'_> {
+        let mut options = ReadOptions::default();
         let all = key_layout::prefix::range(group);
         options.set_iterate_lower_bound(all.clone());
         options.set_iterate_upper_bound(key_layout::prefix::end(all));

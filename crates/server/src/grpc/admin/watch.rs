@@ -48,8 +48,9 @@ pub(super) fn events(node: Arc<Node>, place: OwnedSemaphorePermit) -> impl Strea
                     return;
                 }
             };
-            let Ok(recorder) = node.recorder() else { return };
-            for event in of_entry(&entry, &recorder.graph(), node.clock.unix_ms()) {
+            // Not the recorder: a client may read slowly, and it may have to go meanwhile.
+            let Ok(graph) = node.recorder().map(|recorder| recorder.graph()) else { return };
+            for event in of_entry(&entry, &graph, node.clock.unix_ms()) {
                 let event = wire::StreamEventsEvent { event: Some(event) };
                 if out.send(Ok(event)).await.is_err() {
                     return;
