@@ -142,10 +142,15 @@ impl Story {
 #[tokio::test]
 async fn a_node_with_tokens_asks_for_one() {
     let (folder, token) = (tempfile::tempdir().unwrap(), "0123456789abcdef0123456789abcdef");
-    let file = folder.path().join("read-tokens");
-    std::fs::write(&file, token).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let node = Node::start_with(folder, &["--read-token-file", file.to_str().unwrap()]);
+    let [read, write] =
+        [("read", token), ("write", "fedcba9876543210fedcba9876543210")].map(|(name, token)| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, token).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+            file.to_str().unwrap().to_owned()
+        });
+    let node =
+        Node::start_with(folder, &["--read-token-file", &read, "--write-token-file", &write]);
     let mut client = node.client().await;
     let refused = client.get_adapter_summary(wire::GetAdapterSummaryRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
