@@ -31,7 +31,7 @@ fn matrix_row(aggregate: bool, cells: Vec<MatrixCell>) -> MatrixRow {
         closed: false,
         valid_from_ms: 0,
         valid_to_ms: None,
-        cells,
+        cells: cells.into_iter().collect(),
     }
 }
 
