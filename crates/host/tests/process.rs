@@ -158,7 +158,11 @@ impl IngestService for Node {
                         Message::Ack(wire::Ack { sequence, outcome, ..Default::default() })
                     }
                     // It did not say that it takes any; an older node ends the stream at one.
-                    None | Some(wire::ingest_request::Message::LiveSummary(_)) => return,
+                    None
+                    | Some(
+                        wire::ingest_request::Message::LiveSummary(_)
+                        | wire::ingest_request::Message::HotKeys(_),
+                    ) => return,
                 };
                 let answer = wire::IngestResponse { message: Some(answer) };
                 if answers.send(Ok(answer)).await.is_err() {
