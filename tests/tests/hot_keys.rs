@@ -23,7 +23,8 @@ fn write(address: &str, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         for _ in 0..1_000 {
             n += 1;
-            let key = if n % 2 == 0 { HOT.to_owned() } else { format!("user:{}", n % 5_001) };
+            let key =
+                if n.is_multiple_of(2) { HOT.to_owned() } else { format!("user:{}", n % 5_001) };
             client.queue(&[b"SET", key.as_bytes(), b"v"]);
         }
         client.flush();
