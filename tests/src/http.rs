@@ -85,7 +85,7 @@ pub fn request(
     stream.write_all(head.as_bytes())?;
     // A server that refuses a body early may close before it has read all of it.
     let sent = stream.write_all(body);
-    let read = read_response(BufReader::new(stream));
+    let read = read_response(BufReader::new(stream), method == "HEAD");
     if read.is_err() { sent.and(read) } else { read }
 }
 
@@ -103,7 +103,7 @@ pub fn post_json(address: &str, path: &str, body: &str) -> std::io::Result<Respo
     request(address, "POST", path, &[("Content-Type", "application/json")], body.as_bytes())
 }
 
-fn read_response(mut from: impl BufRead) -> std::io::Result<Response> {
+fn read_response(mut from: impl BufRead, is_head: bool) -> std::io::Result<Response> {
     let bad = |what: &str| std::io::Error::other(format!("not an HTTP answer: {what:?}"));
     let first = line(&mut from)?;
     let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -118,6 +118,9 @@ fn read_response(mut from: impl BufRead) -> std::io::Result<Response> {
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
     let mut response = Response { status, headers, body: Vec::new() };
+    if is_head {
+        return Ok(response);
+    }
     if response.header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
         loop {
             let size = line(&mut from)?;
