@@ -188,9 +188,11 @@ impl Planner<'_> {
         Ok(Plan { records: vec![self.record(spec, 0, t.hlc, vec![from.clone()], Cause::Move)?] })
     }
 
-    /// A live route without a record: its parent is the retained record that overlaps it best.
+    /// A live route without a record: its parent is the retained record that overlaps it best, of
+    /// those that were born before this was decided. What came later it cannot continue: it may even
+    /// descend from it, where this comes again after its record was lost.
     pub(crate) fn backfill(&self, spec: &RouteSpec) -> Result<Plan, GraphError> {
-        let group = self.transition.group;
+        let (group, hlc) = (self.transition.group, self.transition.hlc);
         if self.is_same_command(&[spec]) || self.has_record(spec) {
             return Ok(Plan::default());
         }
@@ -201,6 +203,7 @@ impl Planner<'_> {
             .filter(|record| {
                 record.group == group
                     && !record.is_live()
+                    && record.valid_from < hlc
                     && record.cause != Cause::Recovered
                     && record.range.overlaps(&spec.range)
             })
@@ -208,8 +211,7 @@ impl Planner<'_> {
                 (overlap_rank(&record.range, &spec.range), record.valid_from, record.id)
             });
         let parents: Vec<ParentRef> = best.into_iter().map(LineageRecord::as_parent).collect();
-        let from = best.map_or(self.transition.hlc, |parent| self.valid_from(&[parent]));
-        Ok(Plan { records: vec![self.record(spec, 0, from, parents, Cause::Backfill)?] })
+        Ok(Plan { records: vec![self.record(spec, 0, hlc, parents, Cause::Backfill)?] })
     }
 
     fn live_parent(&self, route: RouteId) -> Result<&LineageRecord, GraphError> {

@@ -159,6 +159,36 @@ fn two_leaders_backfill_and_one_record_comes_of_it() {
 }
 
 #[test]
+fn a_backfill_that_comes_again_after_a_loss_does_not_descend_from_its_own_descendants() {
+    let mut graph = LineageGraph::default();
+    apply(&mut graph, &transition(1, 1, 0, create())).unwrap();
+    apply(&mut graph, &transition(2, 2, 0, Change::Drop { route: 1 })).unwrap();
+    let backfill = transition(3, 3, 0, Change::Backfill { route: spec(4, "", "") });
+    apply(&mut graph, &backfill).unwrap();
+    let first = only(&graph, 4).clone();
+    // To group 2 and back, and gone.
+    for (at, from_group, route, to_group) in [(4, 1, 4, 2), (6, 2, 5, 1)] {
+        let from = graph.live_route(from_group, route).unwrap().as_parent();
+        let out = Change::MoveOut { route, to_group, to_route: route + 1 };
+        apply(&mut graph, &Transition { group: from_group, ..transition(at, at, 0, out) }).unwrap();
+        let enter = Change::MoveIn { route: spec(route + 1, "", ""), from };
+        let enter = Transition { group: to_group, ..transition(at + 1, at + 1, 0, enter) };
+        assert_eq!(apply(&mut graph, &enter), Ok(1));
+    }
+    apply(&mut graph, &transition(8, 8, 0, Change::Drop { route: 6 })).unwrap();
+    let moved = graph.of_route(2, 5).next().unwrap().id;
+
+    let kept = graph.records().filter(|record| record.id != first.id).cloned();
+    let mut graph = LineageGraph::from_records(kept.collect::<Vec<_>>());
+    assert_eq!(apply(&mut graph, &backfill), Ok(1));
+    let again = graph.live_route(G, 4).unwrap();
+    assert_eq!((again.id, again.valid_from), (first.id, first.valid_from));
+    assert_eq!(again.parents, first.parents, "what it continues, not what came of it");
+    let parents = graph.parents_of(graph.slot(moved).unwrap());
+    assert_eq!(parents.collect::<Vec<_>>(), [graph.slot(first.id).unwrap()]);
+}
+
+#[test]
 fn a_move_opens_once_whoever_completes_it() {
     let mut graph = LineageGraph::default();
     apply(&mut graph, &transition(1, 1, 1, create())).unwrap();

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestError, TestRunner};
 use crate::matrix::matrix_within;
 use crate::random_test::{history, question};
 use crate::reading::Limits;
-use crate::story_test::{asked, story};
+use crate::story_test::{Event, Story, Told, asked, story};
 use crate::world_test::World;
 use crate::{Continuity, Matrix, MatrixRequest, QueryError, matrix, model_test};
 
@@ -172,5 +172,45 @@ fn records_all_there_is(world: &World, request: &MatrixRequest, answer: &Matrix,
                 "column {column} of {request:?}"
             );
         }
+    }
+}
+
+/// A random history, shrunk: the record of a backfilled lineage that had moved is lost; its keys come
+/// and go in its old group; then the backfill comes again. It was born when it always was, so that what
+/// moved still descends from it.
+#[test]
+fn what_moved_descends_from_a_backfilled_lineage_that_was_lost_and_came_again() {
+    let events = vec![
+        Event::Drop { pick: 7 },
+        Event::Backfill { pick: 0, to: 0, exact: true },
+        Event::Move { pick: 83, group: 1, gap: 0 },
+        Event::Restart(Some(126)),
+        Event::Drop { pick: 8 },
+        Event::Create { group: 0, from: 11, to: 0, route: 1, wild: true },
+        Event::Split { pick: 13, cuts: [0, 0, 8], reuse: false, hole: false },
+        Event::Split { pick: 0, cuts: [0, 9, 0], reuse: false, hole: false },
+        Event::Merge { pick: 0, three: false },
+        Event::Split { pick: 0, cuts: [0, 0, 0], reuse: false, hole: false },
+        Event::Backfill { pick: 0, to: 0, exact: false },
+        Event::Move { pick: 0, group: 2, gap: 0 },
+        Event::Move { pick: 34, group: 0, gap: 0 },
+        Event::Again(0),
+        Event::Drop { pick: 43 },
+        Event::Again(240),
+        Event::Window(vec![Told {
+            node: 0,
+            how: 0,
+            groups: 1,
+            unattributed: 0,
+            rows: vec![],
+            bucket: None,
+        }]),
+    ];
+    let story = Story { events, before_hour: 0, step: 0, wait: 0, damage: vec![] };
+    let world = history(&story);
+    let series = Series::ALL.map(MatrixRequest::new);
+    for request in &series {
+        equals_the_model(&world, request, false);
+        equals_the_model(&world, request, true);
     }
 }

@@ -42,7 +42,7 @@ impl Rectangles {
                 );
             }
             Change::Backfill { route } => {
-                let parent = self.best(command.group, &route.range);
+                let parent = self.best(command, &route.range);
                 self.open(command, std::slice::from_ref(route), &parent, Cause::Backfill);
             }
             Change::Leader { .. } => {}
@@ -101,9 +101,10 @@ impl Rectangles {
         }
     }
 
-    /// Whom a route without a record continues: of the group's closed lineages, one with the same
-    /// keys, else one around them, else one within them, else one that shares some; the latest.
-    fn best(&self, group: GroupId, range: &KeyRange) -> Vec<ParentRef> {
+    /// Whom a route without a record continues: of the group's closed lineages that began before it,
+    /// one with the same keys, else one around them, else one within them, else one that shares some;
+    /// the latest.
+    fn best(&self, command: &Transition, range: &KeyRange) -> Vec<ParentRef> {
         let fit = |held: &LineageRecord| match &held.range {
             held if held == range => 4,
             held if held.covers(range) => 3,
@@ -112,7 +113,10 @@ impl Rectangles {
             _ => 0,
         };
         let closed = self.list.iter().filter(|held| {
-            held.group == group && !held.is_live() && held.cause != Cause::Recovered
+            held.group == command.group
+                && !held.is_live()
+                && held.valid_from < command.hlc
+                && held.cause != Cause::Recovered
         });
         let best = closed.max_by_key(|held| (fit(held), held.valid_from, held.id));
         best.filter(|held| fit(held) > 0).map(LineageRecord::as_parent).into_iter().collect()
