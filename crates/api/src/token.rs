@@ -94,6 +94,11 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Token>, TokenError> {
             [name, secret] => (name.to_owned(), secret),
             _ => return Err(refuse("it has more than a name and a token")),
         };
+        if name.len() >= MIN_TOKEN_BYTES {
+            return Err(refuse(
+                "a name has less than 32 characters; are there two tokens in the line?",
+            ));
+        }
         if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(refuse("a token is of printable ASCII"));
         }

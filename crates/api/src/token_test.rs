@@ -24,6 +24,7 @@ fn what_cannot_be_used_names_the_line_and_never_the_token() {
         ("\n# nothing\n".to_owned(), "it holds no token"),
         (format!("{SECRET}\nshort-token"), "line 2: a token has at least 32 characters"),
         (format!("a b {SECRET}"), "line 1: it has more than a name"),
+        (format!("{SECRET} {SECRET}x"), "line 1: a name has less than 32"),
         (format!("{SECRET}ä"), "line 1: a token is of printable ASCII"),
         (format!("x {SECRET}\ny {SECRET}"), "line 2: the token stands above"),
         ("z".repeat(1_025), "line 1: a token has at most 1,024"),

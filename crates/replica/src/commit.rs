@@ -200,6 +200,7 @@ impl Ingest {
     /// R4: unlinks what every group has applied. The order of every source is made durable first,
     /// and boots that were silent for the retention are forgotten.
     pub(crate) fn release(&mut self) {
+        self.placements.forget_unused(self.shared.clock.monotonic_ms());
         if !self.limbo.is_empty() {
             return;
         }
@@ -235,7 +236,6 @@ impl Ingest {
         self.shed.lock().release(up_to);
         let outstanding = self.shed.lock().is_outstanding();
         Counters::set(&self.shared.counters.shed_outstanding, u64::from(outstanding));
-        self.placements.forget_unused(self.shared.clock.monotonic_ms());
         Counters::add(&self.shared.counters.releases, 1);
     }
 }

@@ -201,7 +201,12 @@ impl Memory {
 
     /// Folds every column that waits into the open deltas.
     fn settle(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.waiting);
+        // Sources come in turns; cells add up in any order.
+        waiting.sort_by_key(|column| {
+            let window = column.window;
+            (Arc::as_ptr(&column.placement).addr(), window.step.ms(), window.start_ms)
+        });
         fold::fold(&waiting, &mut self.groups);
     }
 

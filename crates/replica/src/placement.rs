@@ -3,7 +3,7 @@
 //! A source tells the same rows every minute. So where a record says byte for byte what the one before
 //! said of its rows, nothing of them is decoded, looked up or allocated again.
 //!
-//! Owns: the last placement of each source.
+//! Owns: the last placement of each node, within a budget of bytes.
 //! Invariant: a placement is used again only for the same rows, of groups that the record lists, by a
 //! graph with the same records, in windows for which the graph would say the same.
 //! Must not: decide where a row belongs (`admit.rs` and `rehome.rs` do).
@@ -69,6 +69,11 @@ impl Placement {
         self.runs.iter().map(|(_, run)| run.len() as u64).sum()
     }
 
+    /// About how many bytes it holds.
+    fn bytes(&self) -> usize {
+        self.places.len() + self.lineages.len() * size_of::<LineageId>()
+    }
+
     /// Whether the record has the same rows.
     fn is_of(&self, record: &ColumnRecord<'_>) -> bool {
         self.lineages.len() == record.rows()
@@ -88,6 +93,9 @@ pub(crate) struct Placements {
 
 /// For how long a source may be silent: longer than any step, and than any checkpoint takes to come.
 const KEPT_MS: u64 = 2 * HOUR_MS;
+
+/// The most bytes of placements that are remembered, but for the newest.
+const MAX_BYTES: usize = 64 << 20;
 
 /// Under which circumstances rows are placed.
 #[derive(Clone, Copy, Debug)]
@@ -121,8 +129,16 @@ impl Placements {
         self.held.get(&record.source).is_some_and(|(held, _)| held.is_of(record))
     }
 
-    /// Remembers a placement.
+    /// Remembers a placement: one a node, as a node that was started again goes on under another boot.
     pub(crate) fn keep(&mut self, source: &SourceId, placement: Arc<Placement>) {
+        self.held.retain(|held, _| held.node != source.node);
+        let mut bytes: usize = self.held.values().map(|(held, _)| held.bytes()).sum();
+        bytes += placement.bytes();
+        while bytes > MAX_BYTES {
+            let oldest = self.held.iter().min_by_key(|(_, (_, used_ms))| *used_ms);
+            let Some(oldest) = oldest.map(|(held, _)| held.clone()) else { break };
+            bytes -= self.held.remove(&oldest).map_or(0, |(held, _)| held.bytes());
+        }
         self.held.insert(source.clone(), (placement, self.now_ms));
     }
 

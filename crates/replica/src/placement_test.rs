@@ -199,3 +199,34 @@ proptest! {
         prop_assert!(holds || next.window != first.window || !before.strays.is_empty());
     }
 }
+
+#[test]
+fn one_placement_a_node_is_kept_and_no_more_bytes_than_there_is_room_for() {
+    let of = |rows: Vec<Row>, source: &SourceId| {
+        let column = column(1, rows);
+        let payload = column_record::encode(source, 1, &column);
+        let record = ColumnRecord::parse(&payload).unwrap();
+        let lineages = column.rows.iter().map(|_| None).collect();
+        let (unknown, refused, strays) = (Vec::new(), Vec::new(), Vec::new());
+        let admitted = Admitted { lineages, unknown, refused, strays, holds: Holds::NEVER };
+        Arc::new(Placement::new(&record, &column, &admitted, Vec::new()))
+    };
+    let mut placements = Placements::default();
+    let boot =
+        |node: u64, boot: u128| SourceId { node: format!("n{node}"), boot: Uuid::from_u128(boot) };
+    for number in 0..50 {
+        placements.keep(&boot(1, number), of(vec![row(1, 1, range("a", "b"))], &boot(1, number)));
+    }
+    assert_eq!(placements.held.keys().collect::<Vec<_>>(), [&boot(1, 49)]);
+    // Keys of some length, so that few are enough.
+    let wide = |at: u64| format!("{at:08}{}", "x".repeat(60_000));
+    for node in 2..40 {
+        let rows = (0..64).map(|at| row(1, at + 1, range(&wide(at), &wide(at + 1))));
+        placements.now_ms = node;
+        placements.keep(&boot(node, 1), of(rows.collect(), &boot(node, 1)));
+    }
+    let bytes: usize = placements.held.values().map(|(held, _)| held.bytes()).sum();
+    assert!(bytes <= MAX_BYTES && placements.held.len() < 38, "{bytes}");
+    assert!(placements.held.contains_key(&boot(39, 1)), "the newest is there");
+    assert!(!placements.held.contains_key(&boot(1, 49)), "the oldest is not");
+}

@@ -317,7 +317,11 @@ impl Replay<'_> {
             self.placements.of(&parsed, placing)
         };
         let placement = match placement {
-            Some(placement) => placement,
+            Some(placement) => {
+                let (from_ms, until_ms) = (whole.window.start_ms, whole.window.end_ms());
+                self.homes.machine.note_recorded(&[], from_ms, until_ms);
+                placement
+            }
             None => {
                 let column = if known { parsed.column() } else { Ok(whole) };
                 // invariant: rows that are known were looked at before

@@ -49,7 +49,7 @@ impl Stuck {
         if store.try_write().is_ok() {
             self.since_ms = None;
             self.in_background &= store.flush().is_err() || store.try_disk().is_err();
-            return;
+            return Counters::set(&counters.wants_reopening, 0);
         }
         let outstanding = counters.snapshot().shed_outstanding > 0;
         let in_vain = outstanding || store.is_refused_for_damage();
@@ -67,6 +67,8 @@ impl Recorder {
     /// Whether the store refuses every write and another recorder over the same folder would take them.
     /// What is acknowledged is in the WAL: stop this one, drop it, and open another.
     pub fn wants_reopening(&self) -> bool {
-        self.counters().wants_reopening > 0
+        let counters = self.counters();
+        // Nor where the WAL could not be opened again.
+        counters.wants_reopening > 0 && counters.shed_outstanding == 0 && counters.wal_failing == 0
     }
 }

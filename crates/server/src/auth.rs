@@ -10,7 +10,8 @@
 //! file is valid, so that a new one can be rotated in before an old one goes; a file that changes is
 //! read again within a second, and one that cannot be read any more leaves the old tokens in force.
 //! Invariants: tokens are compared in constant time, all of them each time; none is logged; every
-//! refusal and every write is told on the log's target `keyviz::audit`; what is asked for without a
+//! refusal (of one address ten, then one a second) and every write is told on the log's target
+//! `keyviz::audit`; what is asked for without a
 //! token learns nothing, not even whether the path exists.
 //! Must not: know HTTP or gRPC (see `http::door` and `grpc`).
 //! Proof: `auth_test.rs`, and `tests/tests/auth.rs` with real processes.
@@ -87,16 +88,18 @@ impl fmt::Display for Refusal {
 /// A token file, followed.
 struct Tokens {
     path: PathBuf,
-    /// When it was changed, how long it is, which file it is.
+    /// When it and what is said of it was changed, how long it is, which file it is.
     stamp: ArcSwap<Option<Stamp>>,
     valid: ArcSwap<Vec<Token>>,
 }
 
-type Stamp = (SystemTime, u64, u64);
+type Stamp = (SystemTime, (i64, i64), u64, u64);
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len(), found.ino()))
+    // A `chmod` changes what may be done with it, and nothing else.
+    let said = (found.ctime(), found.ctime_nsec());
+    Some((found.modified().ok()?, said, found.len(), found.ino()))
 }
 
 impl Tokens {

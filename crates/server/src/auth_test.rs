@@ -71,6 +71,13 @@ fn tokens_are_rotated_without_a_gap_and_a_broken_file_changes_nothing() {
         follow();
         assert_eq!(admit(&auth, Access::Write, Some(&new)), Ok(()));
     }
+    // One that others may read is refused until its mode is mended.
+    std::fs::write(&path, format!("{WRITE}\n{NEXT}\n# mended")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    follow();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    follow();
+    assert_eq!(auth.tokens.as_ref().unwrap().write.valid.load().len(), 2);
     std::fs::remove_file(&path).unwrap();
     follow();
     assert_eq!(admit(&auth, Access::Write, Some(&old)), Ok(()));

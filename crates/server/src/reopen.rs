@@ -21,6 +21,8 @@ use crate::node::Node;
 /// How long answers that are being computed may take.
 const DRAIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(500);
+/// An opening after which nothing is wrong for so long has helped.
+const LASTING: Duration = Duration::from_secs(60);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
@@ -38,11 +40,13 @@ impl Due {
     /// Resolves when this recorder has to go, with why.
     pub(crate) async fn wait(&mut self, recorder: &Recorder) -> String {
         sleep(self.pause).await;
-        if !recorder.wants_reopening() {
-            self.pause = Duration::ZERO;
-        }
+        let mut lasted = Duration::ZERO;
         while !recorder.wants_reopening() {
             sleep(LOOK).await;
+            lasted += LOOK;
+        }
+        if lasted > LASTING {
+            self.pause = Duration::ZERO;
         }
         self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE * 10, LONGEST_PAUSE);
         recorder.store_refusal().unwrap_or_default()
@@ -62,7 +66,9 @@ pub(crate) async fn reopen(
     let recorder = match close(recorder).await {
         Ok(()) => open(node, config, clock).await,
         Err(in_use) => {
-            tracing::warn!("somebody still reads from the store: it is opened anew later");
+            tracing::warn!(
+                "the store is not opened anew: somebody still reads from it, it takes writes again, or it lacks what was shed"
+            );
             in_use
         }
     };
@@ -77,7 +83,9 @@ async fn close(recorder: Arc<Recorder>) -> Result<(), Arc<Recorder>> {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    if tokio::time::timeout(DRAIN, alone).await.is_err() {
+    let is_alone = tokio::time::timeout(DRAIN, alone).await.is_ok();
+    // Something may have been shed meanwhile, which only this one holds.
+    if !is_alone || !recorder.wants_reopening() {
         return Err(recorder);
     }
     let closed = tokio::task::spawn_blocking(move || {

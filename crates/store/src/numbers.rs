@@ -12,7 +12,6 @@ use keyviz_codec::rollup::SLOTS;
 use keyviz_codec::{Key, key_layout, numbers};
 use keyviz_lineage::{GroupId, LineageId};
 
-use crate::view::damaged_physical;
 use crate::{StoreError, View};
 
 /// Which lineage (or virtual bucket) has which number.
@@ -96,11 +95,11 @@ impl View<'_> {
             let Some((_, Key::Numbers { chunk })) = Key::parse(&key) else { continue };
             // Chunks follow each other. Where some are gone, their numbers are not given again.
             found.ids.resize(chunk as usize * SLOTS, LineageId::nil());
-            match numbers::decode(&value) {
+            match self.decoded(&key, &value, numbers::decode) {
                 Ok(ids) => ids.into_iter().for_each(|id| found.push(id)),
-                Err(source) => {
+                Err(error) => {
                     found.ids.resize((chunk as usize + 1) * SLOTS, LineageId::nil());
-                    found.damage.push(damaged_physical(&key, source).to_string());
+                    found.damage.push(error.to_string());
                 }
             }
         }

@@ -278,9 +278,9 @@ impl View<'_> {
         let mut marks = Vec::new();
         for (key, value) in self.scan_prefix(&key_layout::prefix::boot())? {
             let Some((_, Key::Boot { boot, node })) = Key::parse(&key) else { continue };
-            match BootMark::decode(&value) {
+            match self.decoded(&key, &value, BootMark::decode) {
                 Ok(mark) => marks.push((SourceId { node, boot }, mark)),
-                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
+                Err(error) => self.store.damage.met(error.to_string()),
             }
         }
         Ok(marks)
@@ -427,10 +427,10 @@ impl History for View<'_> {
         let mut members = Vec::new();
         for (key, value) in self.scan_prefix(&key_layout::prefix::member(group))? {
             let Some((_, Key::Member { node })) = Key::parse(&key) else { continue };
-            match Member::decode(&value) {
+            match self.decoded(&key, &value, Member::decode) {
                 Ok(member) => members.push((node, member)),
                 // What it recorded is then somebody's who was not expected: missing, not idle.
-                Err(source) => self.store.damage.met(damaged_physical(&key, source).to_string()),
+                Err(error) => self.store.damage.met(error.to_string()),
             }
         }
         Ok(members)

@@ -10,7 +10,7 @@ use keyviz_lineage::GroupId;
 use rocksdb::ReadOptions;
 use uuid::Uuid;
 
-use super::{View, damaged_physical};
+use super::View;
 use crate::StoreError;
 use crate::pins::{self, Pins};
 
@@ -45,7 +45,7 @@ impl View<'_> {
             .into_iter()
             .filter_map(|(key, value)| {
                 let Some((_, Key::Pin { id })) = Key::parse(&key) else { return None };
-                let pin = Pin::decode(&value).map_err(|source| damaged_physical(&key, source));
+                let pin = self.decoded(&key, &value, Pin::decode);
                 Some(pin.map(|pin| (id, pin)))
             })
             .collect())

@@ -61,6 +61,22 @@ impl View<'_> {
         }
     }
 
+    /// What a scan found under a key, or its second copy where that is damaged.
+    pub(crate) fn decoded<T>(
+        &self,
+        physical: &[u8],
+        value: &[u8],
+        decode: impl Fn(&[u8]) -> Result<T, CodecError>,
+    ) -> Result<T, StoreError> {
+        decode(value).or_else(|source| {
+            let copy = Key::parse(physical).map(|(group, key)| self.get(group, &key, decode));
+            match copy {
+                Some(Ok(Some(copy))) => Ok(copy),
+                _ => Err(damaged_physical(physical, source)),
+            }
+        })
+    }
+
     /// Every pair from `first` up to (not including) `end`.
     pub(super) fn scan(&self, first: Vec<u8>, end: Vec<u8>) -> Result<Vec<Pair>, StoreError> {
         self.scan_in(self.store.family(), first, end)
