@@ -138,6 +138,24 @@ impl Process {
         kill(pid, signal).unwrap();
     }
 
+    /// SIGSTOP; waits until no thread of it runs any more. One that is in a system call that cannot be
+    /// interrupted stays in it, and comes no further.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        crate::wait_for("every thread stands still", PATIENCE, || {
+            let threads = std::fs::read_dir(&tasks).unwrap().flatten();
+            let stats = threads.map(|thread| std::fs::read_to_string(thread.path().join("stat")));
+            // Behind the name in parentheses. A thread that has just ended has none.
+            let states: Vec<u8> = stats
+                .flatten()
+                .filter_map(|stat| stat.rsplit_once(") ")?.1.bytes().next())
+                .collect();
+            let is_still = |state: &u8| matches!(state, b'T' | b'D' | b'Z' | b'X');
+            (states.contains(&b'T') && states.iter().all(is_still)).then_some(())
+        });
+    }
+
     /// SIGKILL; waits for the end.
     pub fn kill(mut self) {
         self.end();

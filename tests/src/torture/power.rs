@@ -1,12 +1,11 @@
 //! The power of the disk: cut, cut under a device whose fsync lies, or gone while the node goes on.
 //!
-//! A cut: SIGSTOP, so that the count of what was acknowledged stands still; the filesystem is shut down
+//! A cut: SIGSTOP, so that the count of what was acknowledged stands still (on a busy machine that takes a
+//! moment, and ext4 may tell a sync that it worked while it is being shut down); the filesystem is shut down
 //! without writing anything more; SIGKILL; it is mounted again from what had reached its image. The
 //! control does the same without syncing and must lose something: else the method proves nothing.
 
 use std::time::Duration;
-
-use nix::sys::signal::Signal;
 
 use super::rig::Rig;
 use super::{Size, Tally};
@@ -27,7 +26,7 @@ fn sleep(ms: u64) {
 fn cut_under_load(rig: &mut Rig, node: Node, disk: &PowerDisk, after_ms: u64) -> Option<()> {
     let load = rig.start_load(&node.http);
     sleep(after_ms);
-    node.process.signal(Signal::SIGSTOP);
+    node.process.freeze();
     let is_cut = disk.cut();
     node.process.kill();
     rig.sources = load.stop();
