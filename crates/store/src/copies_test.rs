@@ -113,8 +113,8 @@ fn a_bit_anywhere_in_either_file_costs_no_mark_and_no_number() {
     fill(folder.path());
     let whole = files(folder.path());
     let (mut opened, mut told) = (0, 0);
-    for family in [FAMILY, COPIES] {
-        let path = file_of(folder.path(), family);
+    let places = [FAMILY, COPIES].map(|family| (family, file_of(folder.path(), family)));
+    for (family, path) in places {
         let good = fs::read(&path).unwrap();
         let step = good.len() / 41;
         for (round, at) in (0..good.len()).step_by(step.max(1)).enumerate() {

@@ -211,7 +211,18 @@ impl Store {
         failpoint::reached("checkpoint-flush", "-refused")?;
         let families = [self.family(), self.copies()];
         let flushed = self.db.flush_cfs_opt(&families, &FlushOptions::default());
-        flushed.map_err(|source| StoreError::Write { source })
+        let ended = flushed.and_then(|()| self.end_manifest());
+        ended.map_err(|source| StoreError::Write { source })
+    }
+
+    /// RocksDB takes a torn end of its MANIFEST for something that never was written, and a flush removes
+    /// the log that held the same. So the last entry is made one that says nothing new: the flush of a
+    /// mark that the copies hold already.
+    fn end_manifest(&self) -> Result<(), rocksdb::Error> {
+        let key = Key::Schema.encode(NODE_GROUP);
+        let Some(mark) = self.db.get_cf(self.copies(), &key)? else { return Ok(()) };
+        self.db.put_cf(self.copies(), &key, mark)?;
+        self.db.flush_cf(self.copies())
     }
 
     /// Compacts everything now: rewrites files of the last level, too, which may hold what has expired.
