@@ -115,7 +115,8 @@ fn a_flipped_bit_anywhere_in_a_file_makes_no_walk_endless_and_ends_no_process() 
     drop(store);
     let is_table = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "sst");
     let files = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
-    let file = files.filter(is_table).max().unwrap();
+    let bytes = |path: &std::path::PathBuf| std::fs::metadata(path).unwrap().len();
+    let file = files.filter(is_table).max_by_key(bytes).unwrap();
     let healthy = std::fs::read(&file).unwrap();
     let (mut read, mut failed) = (0, 0);
     for at in (0..healthy.len()).step_by(STEP) {
