@@ -130,7 +130,10 @@ async fn work(
     if let Err(error) = server.await {
         tracing::error!(%error, "the server ended badly");
     }
+    // It holds the store, which has to be closed before the process ends: RocksDB crashes otherwise.
     telling.abort();
+    // An error says that it was aborted.
+    let _ = telling.await;
     if let Some(measuring) = measuring
         && let Err(error) = measuring.await
     {

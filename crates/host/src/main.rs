@@ -43,11 +43,15 @@ mod value;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Flags, LogFormat};
+
+/// How long tasks that were not waited for may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
@@ -64,8 +68,8 @@ fn main() -> ExitCode {
 fn run(flags: Flags) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(Box::pin(app::run(flags)))?;
-    // Whoever is still connected is not waited for.
-    runtime.shutdown_background();
+    // Every task that holds the store has ended; what is left holds connections.
+    runtime.shutdown_timeout(STOP_TIMEOUT);
     Ok(())
 }
 
