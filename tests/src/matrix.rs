@@ -80,18 +80,22 @@ impl Recorded {
                     }
                 }
             }
-            let mut at = 0;
-            for run in row["states"].as_array().unwrap() {
-                let (state, length) = (run[0].as_str().unwrap(), run[1].as_u64().unwrap());
-                for &window in &windows[at..at + length as usize] {
-                    *self.states.entry(window).or_default().entry(state.to_owned()).or_default() +=
-                        1;
-                }
-                at += length as usize;
+            let states = states(row);
+            assert_eq!(states.len(), windows.len(), "every column has a state: {row}");
+            for (&window, state) in windows.iter().zip(states) {
+                *self.states.entry(window).or_default().entry(state.to_owned()).or_default() += 1;
             }
-            assert_eq!(at, windows.len(), "every column has a state: {row}");
         }
     }
+}
+
+/// The state of each cell of a row.
+pub fn states(row: &Value) -> Vec<&str> {
+    let runs = row["states"].as_array().unwrap().iter();
+    runs.flat_map(|run| {
+        std::iter::repeat_n(run[0].as_str().unwrap(), run[1].as_u64().unwrap() as usize)
+    })
+    .collect()
 }
 
 /// In each column, recorded = counted + inherited, and the rows' counted parts sum up to counted.

@@ -138,8 +138,8 @@ impl Process {
         kill(pid, signal).unwrap();
     }
 
-    /// SIGSTOP; waits until no thread of it runs any more. One that is in a system call that cannot be
-    /// interrupted stays in it, and comes no further.
+    /// SIGSTOP; waits until every thread of it stands still, outside of system calls. (A process that is
+    /// traced stops in another state, `t`.)
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);
         let tasks = format!("/proc/{}/task", self.child.id());
@@ -151,9 +151,16 @@ impl Process {
                 .flatten()
                 .filter_map(|stat| stat.rsplit_once(") ")?.1.bytes().next())
                 .collect();
-            let is_still = |state: &u8| matches!(state, b'T' | b'D' | b'Z' | b'X');
-            (states.contains(&b'T') && states.iter().all(is_still)).then_some(())
+            let is_stopped = |state: &u8| matches!(state, b'T' | b't');
+            let is_over = |state: &u8| matches!(state, b'Z' | b'X');
+            let is_still = states.iter().all(|state| is_stopped(state) || is_over(state));
+            (is_still && states.iter().any(is_stopped)).then_some(())
         });
+    }
+
+    /// Goes on after [`Process::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
     }
 
     /// SIGKILL; waits for the end.

@@ -76,6 +76,16 @@ pub(super) fn control(rng: &mut Rng, _size: Size) -> Tally {
     let gone = rig.gone(&node, "after a power cut without syncing");
     assert!(!gone.is_empty(), "the control lost nothing: a cut that loses nothing proves nothing");
     rig.tally.excused += gone.len() as u64;
+    // The sources go on, those that are forgotten under a new boot id; what is gone is drawn as such.
+    for (at, source) in rig.sources.iter_mut().enumerate() {
+        if gone.iter().any(|(of, _)| *of == at) {
+            source.in_flight = false;
+            source.poster.boot_again();
+        }
+    }
+    rig.settle(&node);
+    rig.post(&node, 5);
+    rig.assert_missing(&node, &gone);
     drop(node);
     rig.finish()
 }

@@ -76,12 +76,15 @@ pub(super) fn read_only(rng: &mut Rng, _size: Size) -> Tally {
     rig.load(&node, rng.between(200, 1_500));
     rig.settle(&node);
     let load = rig.start_load(&node.http);
-    if !disk.go_read_only() {
-        rig.sources = load.stop();
+    // No sync may be under way: ext4 tells one that it worked whose journal is aborted meanwhile.
+    node.process.freeze();
+    let is_read_only = disk.go_read_only();
+    node.process.thaw();
+    rig.sources = load.stop();
+    if !is_read_only {
         return Tally::skip("no trigger_fs_error of ext4 here");
     }
     rig.tally.strikes += 1;
-    rig.sources = load.stop();
     // It lives, takes nothing, says so, and goes on answering.
     crate::wait_for("columns are refused", LIMIT, || {
         let taken: Vec<bool> = rig.sources.iter_mut().map(|s| s.post(&node.http)).collect();

@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tempfile::TempDir;
 
 use super::Tally;
 use crate::columns::{Poster, cells_of};
+use crate::http;
 use crate::ledger::{CellKey, Cells};
-use crate::matrix::Recorded;
+use crate::matrix::{MATRIX, Recorded, states};
 use crate::now_ms;
 use crate::process::{Node, NodeSpec};
 use crate::rng::Rng;
@@ -230,6 +233,39 @@ impl Rig {
             gone.extend(lost.into_iter().map(|window| (at, window)));
         }
         (gone, flagged)
+    }
+
+    /// Asserts that every cell of these windows of these sources is drawn as missing: not as idle, and not
+    /// as a range that did not exist.
+    pub fn assert_missing(&self, node: &Node, gone: &BTreeSet<(usize, u64)>) {
+        for (at, source) in self.sources.iter().enumerate() {
+            let windows: BTreeSet<u64> =
+                gone.iter().filter(|(of, _)| *of == at).map(|&(_, window)| window).collect();
+            let (Some(&first), Some(&last)) = (windows.first(), windows.last()) else { continue };
+            let prefix = source.poster.prefix();
+            // The ranges lie between `prefix:` and `prefix;`.
+            let end = prefix.replace(':', ";");
+            let [start, end] = [&prefix, &end].map(|key| URL_SAFE_NO_PAD.encode(key));
+            let (from, to) = (first, last + 1_000);
+            let answer = http::get(
+                &node.http,
+                &format!(
+                    "{MATRIX}?step_ms=1000&from_unix_ms={from}&to_unix_ms={to}&start={start}&end={end}"
+                ),
+            )
+            .ok();
+            let columns = answer["column_unix_ms"].as_array().unwrap();
+            let rows = answer["rows"].as_array().unwrap();
+            assert!(!rows.is_empty(), "nothing is drawn of source {at}: {answer}");
+            for row in rows {
+                for (window, state) in columns.iter().zip(states(row)) {
+                    assert!(
+                        state == "missing" || !windows.contains(&window.as_u64().unwrap()),
+                        "window {window} of source {at} is lost and drawn as {state}: {row}"
+                    );
+                }
+            }
+        }
     }
 
     /// Ends a round.
