@@ -24,6 +24,7 @@ use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
 use crate::hot_keys::{Board, NoHotKeys, Question};
+use crate::measured::Measured;
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
 const PARALLEL_QUERIES: usize = 2;
@@ -85,6 +86,7 @@ pub(crate) struct Node {
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
+    pub(crate) measured: Measured,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -96,8 +98,8 @@ impl Node {
         default_step: Step,
         backup_dir: Option<PathBuf>,
         auth: Arc<Auth>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> prometheus::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             behind: RwLock::new(Behind::Starting),
             reopened: watch::Sender::new(0),
             progress: Progress::default(),
@@ -108,10 +110,11 @@ impl Node {
             backup_dir,
             hot_keys: Arc::default(),
             auth,
+            measured: Measured::new()?,
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),
-        })
+        }))
     }
 
     pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
@@ -186,9 +189,12 @@ impl Node {
     ) -> impl Future<Output = (u64, Verdict)> + Send + use<'a> {
         let passing: Option<Passing> =
             entry.as_ref().ok().map(|entry| self.cluster.passing(&source.node, entry));
+        let began_ns = self.clock.monotonic_ns();
         let answer = recorder.queue(source, sequence, entry);
         async move {
             let (sequence, verdict) = answer.await;
+            let took_ns = self.clock.monotonic_ns().saturating_sub(began_ns);
+            self.measured.acknowledged.observe(took_ns as f64 / 1e9);
             if let (Verdict::Stored { .. }, Some(passing)) = (&verdict, passing) {
                 self.cluster.stored(passing, self.clock.unix_ms());
             }
