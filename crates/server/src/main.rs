@@ -7,6 +7,7 @@ mod admin_cli;
 mod auth;
 mod biography;
 mod cluster;
+mod colours;
 mod config;
 mod demo;
 mod grpc;

@@ -21,7 +21,6 @@ mod pool;
 mod render;
 mod terminal;
 pub(crate) mod time_text;
-mod viridis;
 mod words;
 
 #[cfg(test)]
