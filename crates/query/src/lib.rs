@@ -30,6 +30,7 @@ mod span;
 mod states;
 mod sums;
 mod tile;
+pub mod top;
 mod totals;
 
 use keyviz_codec::rollup::Tier;
