@@ -4,6 +4,7 @@
 
 mod adapters;
 mod admin_cli;
+mod asked_node;
 mod auth;
 mod biography;
 mod cluster;
@@ -23,6 +24,8 @@ mod replay;
 mod serve;
 mod shown_token;
 mod tools;
+mod top;
+mod top_cli;
 
 use std::process::ExitCode;
 
@@ -52,6 +55,8 @@ enum Command {
     /// Name the most frequent keys of the last windows
     #[command(name = "hotkeys")]
     HotKeys(hot_keys_cli::HotKeysArgs),
+    /// Name the ranges with the most traffic, or that changed the most
+    Top(top_cli::TopArgs),
     /// Derive a lineage id, or tell what an id says
     Id(id_cli::IdArgs),
     /// Read everything in a data folder and say what is wrong, without changing a byte
@@ -102,6 +107,10 @@ fn main() -> ExitCode {
         Command::HotKeys(args) => {
             log_to_stderr(LogFormat::Text);
             block_on(hot_keys_cli::run(args))
+        }
+        Command::Top(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(top_cli::run(args))
         }
         Command::Id(args) => id_cli::run(&args),
         Command::Check(args) => return exit_code(tools::check::run(&args)),

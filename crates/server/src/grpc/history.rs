@@ -13,6 +13,7 @@ use super::status;
 use crate::biography;
 use crate::hot_keys::{DEFAULT_TOP, MAX_TOP, Question, Routes};
 use crate::node::Node;
+use crate::top;
 
 pub(super) struct History {
     node: Arc<Node>,
@@ -72,6 +73,30 @@ impl HistoryService for History {
         let answer = self.node.hot_keys(question, lineage).await;
         Ok(Response::new(answer.map_err(|error| status(&error))?))
     }
+
+    async fn get_top(
+        &self,
+        request: Request<wire::GetTopRequest>,
+    ) -> Result<Response<wire::GetTopResponse>, Status> {
+        let question = top_from_wire(request.get_ref())?;
+        let answer = self.node.top(question).await.map_err(|error| status(&error))?;
+        Ok(Response::new(top::to_wire(&answer)))
+    }
+}
+
+fn top_from_wire(request: &wire::GetTopRequest) -> Result<top::Question, Status> {
+    let against_from_ms = open_time("against_from_unix_ms", request.against_from_unix_ms)?;
+    let against_to_ms = open_time("against_to_unix_ms", request.against_to_unix_ms)?;
+    Ok(top::Question {
+        series: series_from_wire(request.series()),
+        from_ms: open_time("from_unix_ms", request.from_unix_ms)?,
+        to_ms: open_time("to_unix_ms", request.to_unix_ms)?,
+        against_ms: top::Question::against(against_from_ms, against_to_ms)
+            .map_err(Status::invalid_argument)?,
+        range: KeyRange::new(&request.start[..], &request.end[..])
+            .map_err(|error| Status::invalid_argument(error.to_string()))?,
+        limit: top::Question::limit(request.limit as usize),
+    })
 }
 
 fn lineage_id(id: &str) -> Result<LineageId, Status> {

@@ -6,7 +6,7 @@
 //! Must not: open a data folder, or know how a matrix is computed.
 //! Proof: `mod_test.rs` (against a node in the same process); the parts beside their modules.
 
-mod args;
+pub(crate) mod args;
 pub(crate) mod ask;
 mod axes;
 mod colour;
@@ -14,9 +14,9 @@ mod grid;
 mod json;
 pub(crate) mod key_text;
 mod legend;
-mod long_csv;
+pub(crate) mod long_csv;
 mod marks;
-mod numbers;
+pub(crate) mod numbers;
 mod pool;
 mod render;
 mod terminal;
@@ -96,7 +96,7 @@ async fn answer(
 ) -> anyhow::Result<GetMatrixResponse> {
     let rows = if args.output == Output::Heatmap { view.rows() } else { ALL_ROWS };
     let request = args.request(clock.unix_ms(), rows)?;
-    ask::ask(&args.endpoint, &args.token, request).await
+    args.node.heard(args.node.connect().await?.get_matrix(request).await)
 }
 
 fn print(
