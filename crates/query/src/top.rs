@@ -151,8 +151,8 @@ pub struct Top {
 }
 
 /// The ranges with the most traffic in `now`; compared with `before`, those that changed the most.
-pub fn top(now: Matrix, before: Option<&Matrix>, limit: usize) -> Top {
-    let (window, past_window) = (window(&now), before.map(self::window));
+pub fn top(now: &Matrix, before: Option<&Matrix>, limit: usize) -> Top {
+    let (window, past_window) = (window(now), before.map(self::window));
     let mut past: HashMap<Name, Traffic> = HashMap::new();
     let mut gone = Vec::new();
     if let (Some(before), Some(past_window)) = (before, &past_window) {
@@ -182,7 +182,7 @@ pub fn top(now: Matrix, before: Option<&Matrix>, limit: usize) -> Top {
     for row in &now.rows {
         let (had, before) = (traffic(row, &window), compared(row));
         if had.total > 0 || before.is_some_and(|before| before.total > 0) {
-            rows.push(TopRow { row: without_cells(row), now: had, peak: peak(row, &now), before });
+            rows.push(TopRow { row: without_cells(row), now: had, peak: peak(row, now), before });
         }
     }
     for row in gone {

@@ -42,7 +42,7 @@ fn facts(traffic: Option<&Traffic>) -> Option<(u64, u64, u64, u64)> {
 
 /// The ranking again: all names, then the best of what is left, one at a time.
 fn equals_the_model(now: &Matrix, before: Option<&Matrix>, limit: usize) {
-    let answer = top(now.clone(), before, limit);
+    let answer = top(now, before, limit);
     let of = |matrix: Option<&Matrix>, whose: &Name| {
         let matrix = matrix?;
         let row = matrix.rows.iter().find(|row| name(row) == *whose)?;
@@ -100,7 +100,7 @@ fn ranks_are_those_of_the_model_and_nothing_is_counted_twice() {
         equals_the_model(&now, None, 3);
         equals_the_model(&now, Some(&before), 3);
         equals_the_model(&now, Some(&before), usize::MAX);
-        let answer = top(now, Some(&before), usize::MAX);
+        let answer = top(&now, Some(&before), usize::MAX);
         let is_everything = asked.range == KeyRange::all();
         let sum = |of: &dyn Fn(&TopRow) -> u64| -> u128 {
             answer.rows.iter().map(|row| u128::from(of(row))).sum()
@@ -165,7 +165,7 @@ fn a_window_that_nobody_recorded_is_neither_zero_nor_a_change() {
         made(&[(0, Nonexistent), (0, Missing), (6, Measured), (0, Pending)], b"c"),
     ]);
     let unknown = answer(vec![made(&[(0, Missing); 4], b"a"), made(&[(60, Measured); 4], b"b")]);
-    let top = top(now, Some(&unknown), 10);
+    let top = top(&now, Some(&unknown), 10);
     assert_eq!(top.now.gaps_ms, [(60_000, 120_000)]);
     let of = |start: &[u8]| top.rows.iter().find(|row| row.row.range.start() == start).unwrap();
     assert_eq!(of(b"a").now.rate(), Some(1.0), "over the two minutes that are known");
@@ -198,13 +198,13 @@ fn children_are_compared_with_their_part_of_the_parent_and_a_survivor_with_all_i
         let request = request(Series::Writes, span, KeyRange::all(), minute(as_of) - 1);
         matrix(&world, &world.graph, &request).unwrap()
     };
-    let split = top(ask(1, 2), Some(&ask(0, 2)), 10);
+    let split = top(&ask(1, 2), Some(&ask(0, 2)), 10);
     let rows: Vec<_> = split.rows.iter().map(|row| (row.row.routes[0], row.now.total)).collect();
     assert_eq!(rows, [(2, 500), (3, 0)]);
     let before: Vec<Traffic> = split.rows.iter().map(|row| row.before.unwrap()).collect();
     assert_eq!([before[0].total, before[1].total], [50, 50], "the parent's 100, once");
     assert_eq!(before[0].apportioned, 50);
-    let whole = top(ask(0, 1), Some(&ask(1, 1)), 10);
+    let whole = top(&ask(0, 1), Some(&ask(1, 1)), 10);
     assert_eq!(whole.rows[0].before.unwrap().total, 500, "all of what became of it");
     assert_eq!(whole.rows[0].before.unwrap().apportioned, 0);
 }

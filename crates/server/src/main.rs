@@ -9,6 +9,7 @@ mod auth;
 mod biography;
 mod cluster;
 mod colours;
+mod completions;
 mod config;
 mod demo;
 mod followed;
@@ -22,8 +23,10 @@ mod lineage_cli;
 mod listen;
 mod node;
 mod query_cli;
+mod queue;
 mod reopen;
 mod replay;
+mod report;
 mod serve;
 mod shown_token;
 mod tls;
@@ -61,6 +64,16 @@ enum Command {
     HotKeys(hot_keys_cli::HotKeysArgs),
     /// Name the ranges with the most traffic, or that changed the most
     Top(top_cli::TopArgs),
+    /// List splits, merges, moves, changes of leader, and windows that nobody recorded
+    Events(admin_cli::EventsArgs),
+    /// Write one file for the post-mortem: the picture, the busiest ranges, what happened
+    Report(report::ReportArgs),
+    /// Say how a running node is; 0: well, 1: there are warnings, 2: not ready or not there
+    Status(admin_cli::StatusArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual, one page a command
+    Man(completions::ManArgs),
     /// Derive a lineage id, or tell what an id says
     Id(id_cli::IdArgs),
     /// Read everything in a data folder and say what is wrong, without changing a byte
@@ -89,6 +102,7 @@ enum Command {
     Demo(demo::DemoArgs),
 }
 
+#[allow(clippy::too_many_lines)] // one line a command
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let parsed = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -116,6 +130,11 @@ fn main() -> ExitCode {
             log_to_stderr(LogFormat::Text);
             block_on(top_cli::run(args))
         }
+        Command::Events(args) => block_on(admin_cli::events(args)),
+        Command::Report(args) => block_on(report::run(args)),
+        Command::Status(args) => return exit_code(block_on(admin_cli::status(args))),
+        Command::Completions(args) => completions::print(&args, Cli::command()),
+        Command::Man(args) => completions::write_manual(&args, Cli::command()),
         Command::Id(args) => id_cli::run(&args),
         Command::Check(args) => return exit_code(tools::check::run(&args)),
         Command::Repair(args) => return exit_code(tools::repair::run(&args)),

@@ -72,8 +72,8 @@ impl Node {
             Some(span) => Some(ask(span).await?),
             None => None,
         };
-        let mut answer = top::top(now, before.as_ref(), limit);
-        drop(before);
+        let mut answer = top::top(&now, before.as_deref(), limit);
+        drop((now, before));
         for place in 0..answer.rows.len().min(PLACED_PEAKS) {
             let Some(finer) = top::peak_request(&answer, &answer.rows[place], at_ms) else {
                 continue;

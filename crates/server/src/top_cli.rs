@@ -6,7 +6,7 @@
 //! Must not: rank or add up anything.
 //! Proof: `top_cli_test.rs`, and `tests/tests/top.rs` with real processes.
 
-mod table;
+pub(crate) mod table;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::str::FromStr;

@@ -7,6 +7,7 @@ use keyviz_api::wire::history::history_service_server::HistoryService;
 use keyviz_lineage::{Flags, KeyRange, LineageId, Series, Step};
 use keyviz_query::biography::Subject;
 use keyviz_query::{Continuity, MAX_ROWS, Matrix, MatrixRequest, MatrixRow, RowSet};
+use keyviz_replica::Event;
 use tonic::{Request, Response, Status};
 
 use super::status;
@@ -81,6 +82,30 @@ impl HistoryService for History {
         let question = top_from_wire(request.get_ref())?;
         let answer = self.node.top(question).await.map_err(|error| status(&error))?;
         Ok(Response::new(top::to_wire(&answer)))
+    }
+
+    async fn get_events(
+        &self,
+        request: Request<wire::GetEventsRequest>,
+    ) -> Result<Response<wire::GetEventsResponse>, Status> {
+        let request = request.into_inner();
+        let from_ms = open_time("from_unix_ms", request.from_unix_ms)?.unwrap_or(0);
+        let to_ms = open_time("to_unix_ms", request.to_unix_ms)?;
+        let to_ms = to_ms.unwrap_or_else(|| self.node.clock.unix_ms());
+        let found = self.node.events(from_ms, to_ms).await.map_err(|error| status(&error))?;
+        let events = found.into_iter().map(event_to_wire).collect();
+        Ok(Response::new(wire::GetEventsResponse { events }))
+    }
+}
+
+fn event_to_wire(event: Event) -> wire::RangeEvent {
+    wire::RangeEvent {
+        unix_ms: event.unix_ms as i64,
+        kind: event.kind.name().to_owned(),
+        group_id: event.group,
+        lineage_ids: event.lineages.iter().map(ToString::to_string).collect(),
+        route_ids: event.routes,
+        text: event.text,
     }
 }
 

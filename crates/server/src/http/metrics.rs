@@ -66,6 +66,7 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
         refused.with_label_values(&[reason]).inc_by(count);
     }
     registry.register(Box::new(refused))?;
+    node.queue.register(registry)?;
     for (name, help, value) in gauges {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

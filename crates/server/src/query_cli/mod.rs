@@ -8,23 +8,23 @@
 
 pub(crate) mod args;
 pub(crate) mod ask;
-mod axes;
+pub(crate) mod axes;
 mod colour;
-mod grid;
+pub(crate) mod grid;
 mod json;
 pub(crate) mod key_text;
 mod legend;
 pub(crate) mod long_csv;
-mod marks;
+pub(crate) mod marks;
 pub(crate) mod numbers;
-mod pool;
+pub(crate) mod pool;
 mod render;
 mod terminal;
 pub(crate) mod time_text;
-mod words;
+pub(crate) mod words;
 
 #[cfg(test)]
-mod fixture_test;
+pub(crate) mod fixture_test;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 

@@ -90,7 +90,7 @@ fn between(span: wire::TimeSpan) -> String {
 }
 
 /// The header and a line of cells for each range.
-fn cells(answer: &wire::GetTopResponse) -> Vec<Vec<String>> {
+pub(crate) fn cells(answer: &wire::GetTopResponse) -> Vec<Vec<String>> {
     let is_compared = answer.before.is_some();
     let mut header = vec!["#", "range", "total", "share", "per s"];
     if is_compared {
