@@ -48,9 +48,7 @@ pub(crate) const TEXT: &str = include_str!("../assets/colours.json");
 
 /// The colours.
 pub(crate) static COLOURS: LazyLock<Colours> = LazyLock::new(|| {
-    // invariant: the file is part of the program, and `colours_test.rs` reads it
-    #[allow(clippy::expect_used)]
-    read(TEXT).expect("assets/colours.json is whole")
+    read(TEXT).expect("invariant: the file is part of the program, and colours_test.rs reads it")
 });
 
 #[derive(Deserialize)]

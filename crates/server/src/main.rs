@@ -102,7 +102,6 @@ enum Command {
     Demo(demo::DemoArgs),
 }
 
-#[allow(clippy::too_many_lines)] // one line a command
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let parsed = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

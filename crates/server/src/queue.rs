@@ -50,8 +50,6 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        // invariant: these names and labels are valid
-        #[allow(clippy::expect_used)]
         let (took, refused) = (
             HistogramVec::new(
                 HistogramOpts::new(
@@ -61,7 +59,7 @@ impl Queue {
                 .buckets(LATENCIES.to_vec()),
                 &["kind"],
             )
-            .expect("a histogram"),
+            .expect("invariant: the name and the label are valid"),
             IntCounterVec::new(
                 Opts::new(
                     "keyviz_query_refused_total",
@@ -69,7 +67,7 @@ impl Queue {
                 ),
                 &["reason"],
             )
-            .expect("a counter"),
+            .expect("invariant: the name and the label are valid"),
         );
         for reason in ["busy", "waited", "too_large", "memory"] {
             refused.with_label_values(&[reason]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use keyviz_replica::{GcStatus, GroupState, Recorder};
 use serde_json::{Value, json};
 
 use super::error::HttpError;
@@ -31,15 +32,33 @@ pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<Value>,
             return Ok(Json(status));
         }
     };
-    let mut warnings: Vec<String> = Vec::new();
     let unready = unready(&node);
     status["ready"] = json!(unready.is_none());
+    let mut warnings: Vec<String> = Vec::new();
     warnings.extend(unready.map(|text| text.trim_end().to_owned()));
+    let gc = node.gc(false).await?;
+    let (_, groups) = node.group_states().await?;
+    figures(&mut status, &recorder);
+    let leader = |group: &GroupState| {
+        group.leaders.last().map(|leader| json!({ "node": leader.node, "term": leader.term }))
+    };
+    status["groups"] = groups
+        .iter()
+        .map(
+            |group| json!({ "id": group.group, "leader": leader(group), "members": group.members }),
+        )
+        .collect();
+    status["sources"] = sources(&node, &groups, now_ms, &mut warnings);
+    warnings.extend(losses(&recorder, &gc));
+    status["gc"] = gc_json(&gc);
+    status["warnings"] = json!(warnings);
+    Ok(Json(status))
+}
+
+fn figures(status: &mut Value, recorder: &Recorder) {
     let counted = recorder.counters();
     let (records, live) = recorder.graph().len();
     let (_, store_bytes) = recorder.store_health();
-    let gc = node.gc(false).await?;
-    let (_, groups) = node.group_states().await?;
     status["wal"] = json!({
         "bytes": counted.wal_bytes,
         "max_bytes": counted.wal_cap_bytes,
@@ -54,53 +73,46 @@ pub(super) async fn status(State(node): State<Arc<Node>>) -> Result<Json<Value>,
         "late_columns": counted.late_columns,
         "future_columns": counted.future_columns,
     });
-    let leader = |group: &keyviz_replica::GroupState| {
-        group.leaders.last().map(|leader| json!({ "node": leader.node, "term": leader.term }))
-    };
-    status["groups"] = groups
-        .iter()
-        .map(
-            |group| json!({ "id": group.group, "leader": leader(group), "members": group.members }),
-        )
-        .collect();
+}
+
+/// Who is expected to send columns, and since when nobody has.
+fn sources(node: &Node, groups: &[GroupState], now_ms: u64, warnings: &mut Vec<String>) -> Value {
     let members: BTreeSet<&String> = groups.iter().flat_map(|group| &group.members).collect();
     let silent_ms = node.default_step.ms().saturating_mul(SILENT_STEPS);
     let mut sources = Vec::new();
     for name in members {
         let heard_ms = node.cluster.heard_ms(name);
         let age_ms = heard_ms.map(|heard_ms| now_ms.saturating_sub(heard_ms));
-        if age_ms.is_some_and(|age_ms| age_ms > silent_ms) {
-            warnings.push(format!(
-                "{name} has sent no column for {}",
-                humantime::format_duration(std::time::Duration::from_secs(
-                    age_ms.unwrap_or(0) / 1_000
-                ))
-            ));
+        if let Some(silent_ms) = age_ms.filter(|&age_ms| age_ms > silent_ms) {
+            let silent = std::time::Duration::from_secs(silent_ms / 1_000);
+            let silent = humantime::format_duration(silent);
+            warnings.push(format!("{name} has sent no column for {silent}"));
         }
-        let of: Vec<u64> = groups
-            .iter()
-            .filter(|group| group.members.contains(name))
-            .map(|group| group.group)
-            .collect();
+        let is_in = |group: &&GroupState| group.members.contains(name);
+        let of: Vec<u64> = groups.iter().filter(is_in).map(|group| group.group).collect();
         sources.push(json!({ "node": name, "last_column_age_ms": age_ms, "groups": of }));
     }
-    status["sources"] = json!(sources);
-    for (count, what) in [
+    json!(sources)
+}
+
+/// What is gone, or kept from going.
+fn losses(recorder: &Recorder, gc: &GcStatus) -> Vec<String> {
+    let counted = recorder.counters();
+    let counts = [
         (counted.shed_lost_columns, "acknowledged columns were shed from the log and are lost"),
         (gc.damaged_pins, "pins cannot be read, so nothing is dropped"),
         (counted.lost_lineages, "lineages have lost their record and cannot be shown"),
         (recorder.store_damage(), "times something damaged in the store was met and passed by"),
-    ] {
-        if count > 0 {
-            warnings.push(format!("{count} {what}"));
-        }
-    }
+    ];
+    let mut losses: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
     if gc.frozen.is_some() {
-        warnings.push(
+        losses.push(
             "garbage collection is frozen after a jump of the clock: see keyviz gc".to_owned(),
         );
     }
-    status["gc"] = gc_json(&gc);
-    status["warnings"] = json!(warnings);
-    Ok(Json(status))
+    losses
 }
