@@ -44,11 +44,11 @@ impl Axes {
         let to_unix_ms = grid.end_unix_ms();
         let mut axes = Self {
             title: format!(
-                "{} in {} of each {}, {} ranges",
+                "{} in {}{}, {} ranges",
                 words::unit(matrix),
                 match grid.shade_ms() < matrix.step_ms {
-                    true => format!("the busiest {}", duration(grid.shade_ms())),
-                    false => "all".to_owned(),
+                    true => format!("the busiest {} of each ", duration(grid.shade_ms())),
+                    false => "each ".to_owned(),
                 },
                 duration(matrix.step_ms),
                 grid.rows()

@@ -199,6 +199,9 @@ fn legend(page: &mut String, facts: &Facts, drawn: &picture::Picture) -> anyhow:
         );
     }
     let census = &drawn.census;
+    if drawn.has_blank {
+        item(&picture::swatch(|_, _| picture::BLANK)?, "no such range then");
+    }
     if census.missing_cells > 0 {
         item(&picture::swatch(picture::missing)?, "nobody recorded it");
     }

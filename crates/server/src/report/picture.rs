@@ -15,6 +15,7 @@ use keyviz_api::wire::history::GetMatrixResponse;
 use crate::colours::{COLOURS, Palette, Rgb, Scale, ink_on};
 use crate::query_cli::grid::Grid;
 use crate::query_cli::marks::{Census, FlagMap, Marks};
+use crate::query_cli::numbers::compact;
 use crate::query_cli::pool::{Fit, Pixel, fit, pool};
 
 /// The most pixels, and the most of one cell.
@@ -23,7 +24,7 @@ const HEIGHT: usize = 560;
 const CELL_WIDTH: usize = 64;
 const CELL_HEIGHT: usize = 48;
 /// Where no range was alive: the paper.
-const BLANK: Rgb = [250, 250, 250];
+pub(crate) const BLANK: Rgb = [250, 250, 250];
 
 /// What is drawn, and where.
 pub(crate) struct Picture {
@@ -35,6 +36,8 @@ pub(crate) struct Picture {
     pub(crate) lines: Fit,
     pub(crate) census: Census,
     pub(crate) drawn: Marks,
+    /// Whether there is a place where no range was alive.
+    pub(crate) has_blank: bool,
     pub(crate) scale: Scale,
 }
 
@@ -48,12 +51,13 @@ pub(crate) fn draw(matrix: &GetMatrixResponse, palette: Palette) -> Picture {
     let lines = fit(grid.rows(), HEIGHT, CELL_HEIGHT);
     let (width, height) = (columns.pixels(), lines.pixels());
     let mut pixels = vec![0; width * height * 3];
-    let mut drawn = Marks::NONE;
+    let (mut drawn, mut has_blank) = (Marks::NONE, false);
     let table = COLOURS.table(palette);
     for (line, rows) in lines.segments.iter().enumerate() {
         for (place, of) in columns.segments.iter().enumerate() {
             let pixel = pool(&grid, &map, rows, of);
             drawn = drawn.union(pixel.marks());
+            has_blank |= pixel == Pixel::Blank;
             let across = place * columns.repeat..(place + 1) * columns.repeat;
             let down = line * lines.repeat..(line + 1) * lines.repeat;
             let (ground, pattern) =
@@ -67,7 +71,7 @@ pub(crate) fn draw(matrix: &GetMatrixResponse, palette: Palette) -> Picture {
             });
         }
     }
-    Picture { width, height, pixels, lines, census, drawn, scale }
+    Picture { width, height, pixels, lines, census, drawn, has_blank, scale }
 }
 
 /// Broad stripes: nobody recorded it.
@@ -158,9 +162,10 @@ pub(crate) fn swatch(of: impl Fn(usize, usize) -> Rgb) -> anyhow::Result<Vec<u8>
 /// Room for key labels, and below for times.
 const LEFT: usize = 200;
 const TOP: usize = 28;
-const BELOW: usize = 40;
+const BELOW: usize = 56;
 /// A letter is so wide and high.
 const LETTER: usize = 8;
+const BAR: usize = 200;
 const INK: Rgb = [40, 40, 44];
 
 /// The picture with its axes, where there is nothing around it that could say them.
@@ -189,7 +194,11 @@ pub(super) fn standalone(matrix: &GetMatrixResponse, palette: Palette) -> anyhow
         let half = text.len() * LETTER / 2;
         paper.write(((LEFT + x).saturating_sub(half), y + 8), text);
     }
-    paper.write((LEFT, TOP + picture.height + 24), &axes.from_to);
+    let below = TOP + picture.height + 24;
+    paper.write((LEFT, below), &axes.from_to);
+    if picture.scale.max() > 0 {
+        paper.scale((LEFT, below + 14), palette, picture.scale.max());
+    }
     png((width, height), &pixels)
 }
 
@@ -205,6 +214,20 @@ impl Paper<'_> {
             let at = (y * self.width + x) * 3;
             self.pixels[at..at + 3].copy_from_slice(&colour);
         }
+    }
+
+    /// From the least traffic to the most.
+    fn scale(&mut self, (left, top): (usize, usize), palette: Palette, max: u64) {
+        let table = COLOURS.table(palette);
+        for x in 0..BAR {
+            let level = COLOURS.entry(x as f64 / (BAR - 1) as f64);
+            (0..10).for_each(|y| self.put(left + 16 + x, top + y, table[usize::from(level)]));
+        }
+        self.write((left, top + 1), "1");
+        self.write(
+            (left + BAR + 24, top + 1),
+            &format!("{}, logarithmic", compact(max.into(), false)),
+        );
     }
 
     /// In letters of ASCII; others are `?`.
