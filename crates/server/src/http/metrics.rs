@@ -90,6 +90,7 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
         refused.with_label_values(&[reason]).inc_by(count);
     }
     register(registry, refused)?;
+    node.queue.register(registry)?;
     for (name, help, value) in gauges {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(signed(value));

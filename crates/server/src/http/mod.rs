@@ -17,6 +17,8 @@ mod matrix;
 mod metrics;
 mod page;
 mod profile;
+mod status;
+mod top;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +69,8 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route(&format!("{API}/matrix"), get(matrix::matrix))
         .route(&format!("{API}/lineage"), get(lineage::lineage))
         .route(&format!("{API}/hotkeys"), get(hot_keys::hot_keys))
+        .route(&format!("{API}/top"), get(top::top))
+        .route(&format!("{API}/status"), get(status::status))
         .route(&format!("{API}/events"), get(lineage::events))
         .route(&format!("{ADMIN}/adapters/summary"), get(adapters::summary))
         .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))
