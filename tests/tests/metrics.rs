@@ -121,6 +121,7 @@ fn prometheus_takes_the_metrics_the_rules_and_the_dashboard() {
     http::post_json(&node.http, "/admin/api/v1/keyviz/columns", &poster.column(3).to_string())
         .unwrap()
         .ok();
+    http::get(&node.http, "/admin/api/v1/keyviz/matrix").ok();
     // Something of each kind is on disk.
     wait_for("a checkpoint", PATIENCE, || {
         (node.metric("keyviz_persist_batches_total") > 0).then_some(())
