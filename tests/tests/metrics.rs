@@ -156,8 +156,10 @@ fn prometheus_takes_the_metrics_the_rules_and_the_dashboard() {
         assert_eq!(rules.len(), 12);
         rules.iter().all(|rule| rule["health"] == "ok").then_some(())
     });
-    let firing = prometheus.get("alerts", &[]).unwrap();
-    assert_eq!(firing["alerts"].as_array().unwrap().len(), 0, "nothing is wrong here: {firing}");
+    // On a slow machine one may be pending; none has been true for long enough to fire.
+    let alerts = prometheus.get("alerts", &[]).unwrap()["alerts"].as_array().unwrap().clone();
+    let firing: Vec<_> = alerts.iter().filter(|alert| alert["state"] == "firing").collect();
+    assert!(firing.is_empty(), "nothing is wrong here: {firing:?}");
 }
 
 #[test]

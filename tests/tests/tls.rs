@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use keyviz_tests::certificates::{Authority, Signed};
+use keyviz_tests::columns::Poster;
 use keyviz_tests::http::request;
 use keyviz_tests::process::{HostSpec, NodeSpec, binary, failing};
-use keyviz_tests::{PATIENCE, wait_for};
+use keyviz_tests::{PATIENCE, now_ms, wait_for};
 use nix::sys::signal::Signal;
 use tokio_rustls::rustls::crypto::ring;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
@@ -200,6 +201,11 @@ fn where_client_certificates_are_asked_for_nobody_gets_in_without() {
     }
     let log = spec.log_text();
     assert!(log.contains("no_certificate") && log.contains("keyviz::audit"), "{log}");
+    let body = Poster::new("poster", now_ms() / 1_000 * 1_000 - 60_000).column(3).to_string();
+    let columns = format!("https://{}{API}/columns", node.http);
+    let posted = certified.post(columns).content_type("application/json").send(body).unwrap();
+    assert_eq!(posted.status(), 200);
+    assert!(spec.log_text().contains("token=\"certificate sha256 "), "{}", spec.log_text());
     assert!(node.process.stop(Signal::SIGTERM).success());
 }
 
@@ -213,6 +219,13 @@ fn who_does_not_shake_hands_delays_nobody() {
     for _ in 0..5 {
         assert_eq!(get(&asks, &node.http, "/healthz").unwrap().0, 200);
     }
+    // They lose their places.
+    wait_for("the silent ones are gone", PATIENCE, || {
+        let (_, text) = get(&asks, &node.http, "/metrics").unwrap();
+        let open =
+            text.lines().find_map(|line| line.strip_prefix("keyviz_connections{port=\"http\"} "));
+        (open.unwrap().parse::<u64>().unwrap() < 10).then_some(())
+    });
     drop(silent);
     assert!(node.process.stop(Signal::SIGTERM).success());
 }

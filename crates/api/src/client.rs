@@ -406,7 +406,12 @@ struct Talk {
 
 async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
     let channel = connect(shared).await?;
-    let bearer = Bearer::from_file(shared.config.token_file.as_deref())
+    let config = &shared.config;
+    if config.token_file.is_some() {
+        let allowed = config.tls.may_show_token(&config.address);
+        allowed.map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
+    }
+    let bearer = Bearer::from_file(config.token_file.as_deref())
         .map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
     let mut client =
         IngestServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(64 << 20);

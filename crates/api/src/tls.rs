@@ -7,12 +7,16 @@
 //! Must not: know what is asked over the connection.
 //! Proof: `tls_test.rs`, and `tests/tests/tls.rs` with real nodes.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a node is not reached the way that was asked for.
 #[derive(Debug, Error)]
@@ -26,6 +30,10 @@ pub enum TlsError {
     Address { address: String },
     #[error("{address:?} asks for no encryption, and a file for TLS is given; say https://")]
     Plain { address: String },
+    #[error(
+        "a token would be sent to {address} unencrypted; say https://, or http:// on a network that you trust"
+    )]
+    Exposed { address: String },
     #[error("a client certificate needs its key, and a key its certificate; give both files")]
     Half,
     #[error("TLS to {address}: {reason}")]
@@ -114,6 +122,22 @@ impl Tls {
         Ok(Target { authority: bare.to_owned(), is_tls })
     }
 
+    /// Whether a token may be shown at `address`: beyond this machine only over TLS, unless `http://` is
+    /// written out.
+    ///
+    /// # Errors
+    /// [`TlsError::Exposed`], and those of [`Tls::target`].
+    pub fn may_show_token(&self, address: &str) -> Result<(), TlsError> {
+        let target = self.target(address)?;
+        let host = target.authority.rsplit_once(':').map_or(&*target.authority, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let is_here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        if target.is_tls || is_here || address.starts_with("http://") {
+            return Ok(());
+        }
+        Err(TlsError::Exposed { address: target.authority })
+    }
+
     /// Reads the files.
     ///
     /// # Errors
@@ -147,7 +171,8 @@ impl Tls {
                 source: pem::Error::Io(source),
             })
         };
-        let mut config = ClientTlsConfig::new();
+        // A peer that takes the connection and then says nothing must not hold it for ever.
+        let mut config = ClientTlsConfig::new().timeout(HANDSHAKE_TIMEOUT);
         config = match self.ca_file.as_deref() {
             Some(path) => config.ca_certificate(Certificate::from_pem(text(path)?)),
             None => config.with_native_roots(),

@@ -40,3 +40,18 @@ fn a_file_that_cannot_be_used_is_named() {
     let half = Tls { key_file: Some(path), ..Tls::default() };
     assert!(said(&half).contains("give both"));
 }
+
+#[test]
+fn a_token_leaves_the_machine_in_plain_only_when_that_is_said() {
+    let plain = Tls::default();
+    for address in
+        ["127.0.0.1:1", "localhost:1", "[::1]:1", "http://node:1", "https://node:1", "127.9.9.9:1"]
+    {
+        plain.may_show_token(address).unwrap();
+    }
+    with_ca("ca.pem").may_show_token("node:1").unwrap();
+    for address in ["node:1", "192.0.2.1:1", "[2001:db8::1]:1", "localhost.example:1"] {
+        let error = plain.may_show_token(address).unwrap_err();
+        assert!(matches!(&error, TlsError::Exposed { .. }), "{address}: {error}");
+    }
+}

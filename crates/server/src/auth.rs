@@ -215,12 +215,15 @@ impl Auth {
         peer: Option<Peer>,
         authorization: Option<&[u8]>,
     ) -> Result<Option<String>, Refusal> {
-        if self.asks_certificate && !peer.is_some_and(|peer| peer.is_certified) {
+        let certificate = peer.and_then(|peer| peer.certificate);
+        if self.asks_certificate && certificate.is_none() {
             return Err(Refusal::NoCertificate);
         }
         match &self.tokens {
             Some(both) => both.judge(access, authorization).map(Some),
-            None => Ok(self.asks_certificate.then(|| "a client certificate".to_owned())),
+            None => {
+                Ok(certificate.map(|digest| format!("certificate sha256 {}", hex::encode(digest))))
+            }
         }
     }
 

@@ -18,7 +18,7 @@ fn admit(auth: &Auth, access: Access, shown: Option<&str>) -> Result<(), Refusal
 }
 
 fn admit_from(auth: &Auth, access: Access, shown: Option<&str>, peer: &str) -> Result<(), Refusal> {
-    let peer = Some(Peer { address: peer.parse().unwrap(), is_certified: false });
+    let peer = Some(Peer { address: peer.parse().unwrap(), certificate: None });
     auth.admit(access, peer, shown.map(str::as_bytes), format_args!("a test"))
 }
 
@@ -123,8 +123,9 @@ fn an_ipv6_host_is_one_peer_and_no_peer_is_remembered_for_ever() {
 fn where_certificates_are_asked_for_one_is_needed_and_does_without_tokens() {
     let auth = Auth::open(None, None, true).unwrap();
     let address = "192.0.2.8:4000".parse().unwrap();
-    let admit = |is_certified| {
-        let peer = Some(Peer { address, is_certified });
+    let admit = |is_certified: bool| {
+        let certificate = is_certified.then_some([7; 32]);
+        let peer = Some(Peer { address, certificate });
         auth.admit(Access::Write, peer, None, format_args!("a test"))
     };
     assert_eq!(admit(true), Ok(()));
@@ -135,8 +136,9 @@ fn where_certificates_are_asked_for_one_is_needed_and_does_without_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "write", WRITE);
     let auth = Auth::open(None, Some(&path), true).unwrap();
-    let admit = |is_certified, shown: Option<&str>| {
-        let peer = Some(Peer { address, is_certified });
+    let admit = |is_certified: bool, shown: Option<&str>| {
+        let certificate = is_certified.then_some([7; 32]);
+        let peer = Some(Peer { address, certificate });
         auth.admit(Access::Write, peer, shown.map(str::as_bytes), format_args!("a test"))
     };
     assert_eq!(admit(true, None), Err(Refusal::Missing));

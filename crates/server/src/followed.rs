@@ -15,12 +15,15 @@ use arc_swap::{ArcSwap, Guard};
 /// Files, and what was made of them.
 pub(crate) struct Followed<T> {
     files: Vec<PathBuf>,
-    stamps: ArcSwap<Vec<Option<Stamp>>>,
+    /// Of what is in force, and of what could not be used.
+    stamps: ArcSwap<Stamps>,
+    failed: ArcSwap<Option<Stamps>>,
     held: ArcSwap<T>,
 }
 
 /// When a file and what is said of it was changed, how long it is, which file it is.
 type Stamp = (SystemTime, (i64, i64), u64, u64);
+type Stamps = Vec<Option<Stamp>>;
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let found = std::fs::metadata(path).ok()?;
@@ -41,7 +44,8 @@ impl<T> Followed<T> {
         // Taken first: what is changed meanwhile is read once more.
         let stamps = files.iter().map(|path| stamp(path)).collect();
         let held = ArcSwap::from_pointee(read()?);
-        Ok(Self { files, stamps: ArcSwap::from_pointee(stamps), held })
+        let (stamps, failed) = (ArcSwap::from_pointee(stamps), ArcSwap::from_pointee(None));
+        Ok(Self { files, stamps, failed, held })
     }
 
     /// What is in force.
@@ -49,7 +53,8 @@ impl<T> Followed<T> {
         self.held.load()
     }
 
-    /// Reads again if a file has changed since the last time; `None` if none has.
+    /// Reads again if a file has changed since what is in force; `None` if none has. What cannot be used
+    /// is tried again at every call, and told once for each change.
     ///
     /// # Errors
     /// Those of `read`; what was in force stays so.
@@ -57,15 +62,22 @@ impl<T> Followed<T> {
         &self,
         read: impl FnOnce() -> Result<T, E>,
     ) -> Option<Result<Arc<T>, E>> {
-        let found: Vec<_> = self.files.iter().map(|path| stamp(path)).collect();
+        let found: Stamps = self.files.iter().map(|path| stamp(path)).collect();
         if found == **self.stamps.load() {
             return None;
         }
-        self.stamps.store(Arc::new(found));
-        Some(read().map(|read| {
-            let read = Arc::new(read);
-            self.held.store(Arc::clone(&read));
-            read
-        }))
+        match read() {
+            Ok(read) => {
+                let read = Arc::new(read);
+                self.held.store(Arc::clone(&read));
+                self.stamps.store(Arc::new(found));
+                Some(Ok(read))
+            }
+            Err(error) => {
+                let is_told = self.failed.load().as_ref().as_ref() == Some(&found);
+                self.failed.store(Arc::new(Some(found)));
+                (!is_told).then_some(Err(error))
+            }
+        }
     }
 }

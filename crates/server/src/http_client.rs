@@ -40,7 +40,7 @@ pub(crate) async fn ask(
     let agent = agent(shown)?;
     let url = format!("{}{}", shown.tls().target(endpoint)?.url(), question.path);
     let mut request = ureq::http::Request::builder().method(question.method).uri(url);
-    if let Some(value) = shown.bearer()?.header() {
+    if let Some(value) = shown.bearer(endpoint)?.header() {
         request = request.header("Authorization", value);
     }
     let body = question.body.map(Value::to_string).unwrap_or_default();

@@ -1,9 +1,10 @@
 //! The connections of a port, in plain or over TLS.
 //!
-//! Responsible for: accepting, handshakes (many at once, each of them bounded in time, so that one that
-//! stands still delays nobody), and who is at the other end.
-//! Invariants: at most [`MAX_CONNECTIONS`] connections of a port are open, handshakes included; who comes
-//! then waits in the system's queue. A peer that is gone without a word is noticed by TCP's own probes. An
+//! Responsible for: accepting, first bytes and handshakes (many at once, each of them bounded in time, so
+//! that one that stands still delays nobody), and who is at the other end.
+//! Invariants: at most [`MAX_CONNECTIONS`] connections of a port are open (fewer where the system grants
+//! few open files: RocksDB and the WAL need theirs); who comes then waits in the system's queue. Who says
+//! nothing at all has no place for longer than [`GREETING_TIMEOUT`]. A peer that is gone without a word is noticed by TCP's own probes. An
 //! error of `accept` (no file descriptor is left) ends nothing.
 //! Must not: know what is spoken over a connection.
 //! Proof: `tests/tests/tls.rs` with real processes.
@@ -17,12 +18,14 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected as AxumConnected;
 use axum::serve::IncomingStream;
+use nix::sys::resource::{Resource, getrlimit};
 use prometheus::{IntCounter, IntGauge};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
@@ -31,8 +34,8 @@ use crate::tls::Tls;
 
 /// Connections of one port that are open at once.
 pub(crate) const MAX_CONNECTIONS: usize = 16_384;
-/// How long a peer may take until it is clear who it is.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may take until it has said something, and over TLS shaken hands.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long nothing is accepted after the system could not.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -40,16 +43,34 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    /// It has shown a certificate, which was verified.
-    pub(crate) is_certified: bool,
+    /// SHA-256 of the certificate that it has shown, and that was verified.
+    pub(crate) certificate: Option<[u8; 32]>,
+}
+
+/// Which port it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Port {
+    Grpc,
+    Http,
+}
+
+impl Port {
+    /// What metrics call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
 }
 
 /// A port that is listened on.
 pub(crate) struct Listener {
     tcp: TcpListener,
+    port: Port,
     tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
-    handshakes: JoinSet<Option<Connection>>,
+    greetings: JoinSet<Option<Connection>>,
     open: IntGauge,
     failed_handshakes: IntCounter,
 }
@@ -79,16 +100,22 @@ enum Io {
 }
 
 impl Listener {
-    /// Listens on `tcp`, over TLS if there is any. `port` is what metrics call it.
+    /// Listens on `tcp`, over TLS if there is any.
     pub(crate) fn new(
         tcp: TcpListener,
+        port: Port,
         tls: Option<Arc<Tls>>,
-        port: &str,
         measured: &Measured,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let (open, failed) = (measured.connections(port), measured.failed_handshakes.clone());
-        Self { tcp, tls, places, handshakes: JoinSet::new(), open, failed_handshakes: failed }
+        Self {
+            tcp,
+            port,
+            tls,
+            places: Arc::new(Semaphore::new(places())),
+            greetings: JoinSet::new(),
+            open: measured.connections(port.name()),
+            failed_handshakes: measured.failed_handshakes.clone(),
+        }
     }
 
     /// Where it listens.
@@ -99,28 +126,18 @@ impl Listener {
     /// The next connection.
     pub(crate) async fn accept(&mut self) -> Connection {
         loop {
-            let tls = self.tls.clone();
             tokio::select! {
                 (stream, address, permit) = next(&self.tcp, &self.places) => {
                     self.open.inc();
                     let place = Place { open: self.open.clone(), _permit: permit };
-                    match tls {
-                    None => {
-                        let peer = Peer { address, is_certified: false };
-                        return Connection { io: Io::Plain(stream), peer, _place: place };
-                    }
-                    Some(tls) => {
-                        self.handshakes.spawn(shake_hands(tls, stream, address, place));
-                    }
-                    }
+                    let tls = self.tls.as_ref().map(|tls| tls.acceptor(self.port));
+                    self.greetings.spawn(greet(tls, stream, address, place));
                 }
-
-                Some(shaken) = self.handshakes.join_next() => {
-                    match shaken {
-                        Ok(Some(connection)) => return connection,
-                        _ => self.failed_handshakes.inc(),
-                    }
-                }
+                Some(greeted) = self.greetings.join_next() => match greeted {
+                    Ok(Some(connection)) => return connection,
+                    _ if self.tls.is_some() => self.failed_handshakes.inc(),
+                    _ => {}
+                },
             }
         }
     }
@@ -174,28 +191,48 @@ fn prepare(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_tcp_keepalive(&probes);
 }
 
-async fn shake_hands(
-    tls: Arc<Tls>,
+/// Waits until the peer has said something, and over TLS who it is.
+async fn greet(
+    tls: Option<TlsAcceptor>,
     stream: TcpStream,
     address: SocketAddr,
     place: Place,
 ) -> Option<Connection> {
-    let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
-    match shaken {
-        Ok(Ok(stream)) => {
-            let is_certified = stream.get_ref().1.peer_certificates().is_some();
-            let peer = Peer { address, is_certified };
-            Some(Connection { io: Io::Tls(Box::new(stream)), peer, _place: place })
+    let greeted = async {
+        let Some(tls) = tls else {
+            stream.readable().await?;
+            return Ok((Io::Plain(stream), None));
+        };
+        let stream = tls.accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let certificate = shown.map(|shown| sha256(shown));
+        io::Result::Ok((Io::Tls(Box::new(stream)), certificate))
+    };
+    match tokio::time::timeout(GREETING_TIMEOUT, greeted).await {
+        Ok(Ok((io, certificate))) => {
+            Some(Connection { io, peer: Peer { address, certificate }, _place: place })
         }
         Ok(Err(error)) => {
-            tracing::debug!(%address, %error, "no TLS with this peer");
+            tracing::debug!(%address, %error, "no connection with this peer");
             None
         }
         Err(_) => {
-            tracing::debug!(%address, "a peer did not end its TLS handshake");
+            tracing::debug!(%address, "a peer said nothing, or did not end its TLS handshake");
             None
         }
     }
+}
+
+fn sha256(certificate: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, certificate).as_ref());
+    digest
+}
+
+/// Connections that a port may hold: both ports together take half of the open files at most.
+fn places() -> usize {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(granted, _)| granted);
+    usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(1, MAX_CONNECTIONS)
 }
 
 impl axum::serve::Listener for Listener {
@@ -210,7 +247,7 @@ impl axum::serve::Listener for Listener {
 
     fn local_addr(&self) -> io::Result<Peer> {
         let address = Self::local_addr(self)?;
-        Ok(Peer { address, is_certified: false })
+        Ok(Peer { address, certificate: None })
     }
 }
 

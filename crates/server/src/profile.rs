@@ -52,11 +52,15 @@ pub(crate) async fn take(seconds: u64) -> Result<Vec<u8>, ProfileError> {
     let blocked = ["libc", "libgcc", "pthread", "vdso"];
     let guard = ProfilerGuardBuilder::default().frequency(HERTZ).blocklist(&blocked).build()?;
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let report = guard.report().build()?;
-    drop(guard);
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&encode(&report, seconds).encode_to_vec())?;
-    Ok(gzip.finish()?)
+    // To find the names of all frames takes a while, and a core.
+    let written = tokio::task::spawn_blocking(move || {
+        let report = guard.report().build()?;
+        drop(guard);
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&encode(&report, seconds).encode_to_vec())?;
+        Ok(gzip.finish()?)
+    });
+    written.await.map_err(|error| ProfileError::Write(std::io::Error::other(error)))?
 }
 
 /// What the allocator says, as lines of `name bytes`.

@@ -23,7 +23,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::auth::Auth;
 use crate::config::{ServeConfig, WalSync};
-use crate::listen::Listener;
+use crate::listen::{Listener, Port};
 use crate::node::Node;
 use crate::tls::Tls;
 use crate::{grpc, http, reopen};
@@ -53,7 +53,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let max_message_bytes = config.max_message_bytes;
     servers.spawn(grpc::serve(
         Arc::clone(&node),
-        Listener::new(grpc_listener, tls.clone(), "grpc", &node.measured),
+        Listener::new(grpc_listener, Port::Grpc, tls.clone(), &node.measured),
         max_message_bytes,
         move |reporter| {
             let sender = health_sender.lock().ok().and_then(|mut sender| sender.take());
@@ -61,7 +61,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             let _ = sender.map(|sender| sender.send(reporter));
         },
     ));
-    let http_listener = Listener::new(http_listener, tls, "http", &node.measured);
+    let http_listener = Listener::new(http_listener, Port::Http, tls, &node.measured);
     servers.spawn(http::serve(Arc::clone(&node), http_listener, max_message_bytes));
 
     let opened = open(&node, &config, Arc::clone(&clock), &mut terminate, &mut interrupt).await?;

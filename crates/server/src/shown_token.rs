@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use keyviz_api::tls::Tls;
-use keyviz_api::token::{Bearer, TokenError};
+use keyviz_api::token::Bearer;
 
 /// A file with the token to be shown, as the node's own token files are written, and the files of TLS.
 #[derive(Args, Clone, Debug, Default)]
@@ -48,11 +48,14 @@ impl ShownToken {
         }
     }
 
-    /// What is shown; nothing without a file.
+    /// What is shown to the node at `address`; nothing without a file.
     ///
     /// # Errors
-    /// A file that cannot be used.
-    pub(crate) fn bearer(&self) -> Result<Bearer, TokenError> {
-        Bearer::from_file(self.path())
+    /// A file that cannot be used; a token that would leave this machine unencrypted.
+    pub(crate) fn bearer(&self, address: &str) -> anyhow::Result<Bearer> {
+        if self.token_file.is_some() {
+            self.tls().may_show_token(address)?;
+        }
+        Ok(Bearer::from_file(self.path())?)
     }
 }

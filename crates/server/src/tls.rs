@@ -1,6 +1,6 @@
 //! `--tls-cert-file` and its kin: what both ports show of themselves, and whose certificates they take.
 //!
-//! Responsible for: the settings of TLS (rustls with ring: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1), made
+//! Responsible for: the settings of TLS (rustls with ring: TLS 1.2 and 1.3), made
 //! anew within a second when a file changes. Connections that are open stay as they are.
 //! Invariants: files that cannot be used, or do not belong together, leave the old ones in force and are
 //! told in the log; a client certificate that is shown is verified, here and not later. One that is not
@@ -20,6 +20,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::followed::Followed;
+use crate::listen::Port;
 
 /// How often the files are looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,10 +36,16 @@ pub(crate) struct TlsFiles {
     pub(crate) client_ca: Option<PathBuf>,
 }
 
+/// What the ports differ in is what may be spoken.
+struct Configs {
+    grpc: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
+}
+
 /// Both ports' TLS.
 pub(crate) struct Tls {
     files: TlsFiles,
-    config: Followed<Arc<ServerConfig>>,
+    config: Followed<Configs>,
 }
 
 impl Tls {
@@ -53,9 +60,13 @@ impl Tls {
         Ok(Self { files, config })
     }
 
-    /// What the next connection is accepted with.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&**self.config.load()))
+    /// What the next connection of a port is accepted with.
+    pub(crate) fn acceptor(&self, port: Port) -> TlsAcceptor {
+        let held = self.config.load();
+        TlsAcceptor::from(Arc::clone(match port {
+            Port::Grpc => &held.grpc,
+            Port::Http => &held.http,
+        }))
     }
 
     /// Follows the files for as long as it runs.
@@ -80,7 +91,7 @@ impl Tls {
     }
 }
 
-fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
+fn read(files: &TlsFiles) -> anyhow::Result<Configs> {
     let chain = read_certificates(&files.cert).context("--tls-cert-file")?;
     let key = read_key(&files.key).context("--tls-key-file")?;
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -104,6 +115,8 @@ fn read(files: &TlsFiles) -> anyhow::Result<Arc<ServerConfig>> {
         let (cert, key) = (files.cert.display(), files.key.display());
         format!("--tls-cert-file {cert} and --tls-key-file {key}: they cannot be used together")
     })?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let grpc = Arc::new(config.clone());
+    config.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(Configs { grpc, http: Arc::new(config) })
 }

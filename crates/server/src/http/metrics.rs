@@ -48,7 +48,7 @@ type Figure = (&'static str, &'static str, u64);
 
 fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
     let (mut counters, gauges) = match node.recorder() {
-        Err(_) => (Vec::new(), vec![("keyviz_ready", "1 once the node takes columns.", 0)]),
+        Err(_) => (Vec::new(), Vec::new()),
         Ok(recorder) => {
             let counted = recorder.counters();
             persist(registry, &counted)?;
@@ -75,7 +75,10 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
             sources as u64,
         ),
     ];
-    let gauges = gauges.into_iter().chain(hot_keys);
+    let is_ready = super::health::unready(node).is_none();
+    let ready =
+        ("keyviz_ready", "1 while /readyz says that the node is ready.", u64::from(is_ready));
+    let gauges = gauges.into_iter().chain(hot_keys).chain([ready]);
     for (name, help, value) in counters {
         let counter = IntCounter::new(name, help)?;
         counter.inc_by(value);
@@ -179,7 +182,7 @@ fn store(registry: &Registry, recorder: &Recorder) -> prometheus::Result<Vec<Fig
     Ok(vec![
         ("keyviz_store_cache_hits_total", "Blocks that were found in RocksDB's cache.", figures.cache_hits),
         ("keyviz_store_cache_misses_total", "Blocks that were not.", figures.cache_misses),
-        ("keyviz_store_background_errors_total", "Flushes and compactions of RocksDB that have failed since the start.", figures.background_errors),
+        ("keyviz_store_background_errors_total", "Flushes and compactions of RocksDB that have failed since the store was opened.", figures.background_errors),
         ("keyviz_store_damage_met_total", "Times that something damaged in the store was met and passed by since the start.", recorder.store_damage()),
         ("keyviz_gc_dropped_rows_total", "Rows that compaction has dropped since the start.", recorder.dropped_rows()),
     ])
@@ -217,7 +220,6 @@ fn gauges(recorder: &Recorder, c: &CountersSnapshot) -> Vec<Figure> {
     let held = recorder.memory_tier();
     let held_from_ms = held.first_hour.unwrap_or(0).saturating_mul(HOUR_MS);
     vec![
-        ("keyviz_ready", "1 once the node takes columns.", 1),
         ("keyviz_wal_bytes", "Bytes in the WAL.", c.wal_bytes),
         ("keyviz_wal_max_bytes", "The WAL's cap.", c.wal_cap_bytes),
         ("keyviz_wal_shed_lost_columns", "Acknowledged columns that were shed and that the last start found gone.", c.shed_lost_columns),

@@ -29,7 +29,7 @@ pub(crate) type HistoryClient = HistoryServiceClient<InterceptedService<Channel,
 /// # Errors
 /// One line: the address is none, nobody is there, or the token cannot be read.
 pub(crate) async fn connect(address: &str, token: &ShownToken) -> anyhow::Result<HistoryClient> {
-    let bearer = token.bearer()?;
+    let bearer = token.bearer(address)?;
     let endpoint = token
         .tls()
         .endpoint(address)

@@ -198,7 +198,8 @@ async fn greet((address, token): (&str, &ShownToken), source: &SourceId) -> Resu
     let endpoint = token.tls().endpoint(address);
     let endpoint = endpoint.map_err(|error| Status::invalid_argument(error.to_string()))?;
     let endpoint = endpoint.connect_timeout(Duration::from_secs(2));
-    let bearer = token.bearer().map_err(|error| Status::unauthenticated(error.to_string()))?;
+    let bearer =
+        token.bearer(address).map_err(|error| Status::unauthenticated(error.to_string()))?;
     let channel = endpoint.connect().await.map_err(unreachable)?;
     let mut client = IngestServiceClient::with_interceptor(channel, bearer);
     let hello = wire::Hello {

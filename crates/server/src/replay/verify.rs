@@ -320,7 +320,7 @@ impl Asker {
             .map_err(|error| error.to_string())?
             .connect_timeout(Duration::from_secs(2))
             .timeout(patience.max(Duration::from_secs(1)));
-        let bearer = token.bearer().map_err(|error| error.to_string())?;
+        let bearer = token.bearer(address).map_err(|error| error.to_string())?;
         let client = HistoryServiceClient::with_interceptor(endpoint.connect_lazy(), bearer)
             .max_decoding_message_size(MAX_ANSWER_BYTES);
         Ok(Asker { client, patience })
