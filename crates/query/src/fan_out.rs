@@ -79,7 +79,7 @@ pub struct Plan {
     pub shared: BTreeMap<GroupId, BTreeSet<u64>>,
 }
 
-/// The hours of one lineage's finest columns, of one series, by contributor.
+/// The hours of one lineage's finest columns, by contributor.
 pub type LineageBlocks = Vec<(u64, HourBlocks)>;
 
 /// The roll-ups of one hour of a group, side by side.

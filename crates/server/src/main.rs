@@ -9,6 +9,7 @@ mod biography;
 mod cluster;
 mod config;
 mod demo;
+mod fan_out;
 mod followed;
 mod grpc;
 mod hot_keys;

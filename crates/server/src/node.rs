@@ -4,12 +4,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use keyviz_api::wire::history as wire;
 use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
 use keyviz_query::biography::{Depth, Subject};
-use keyviz_query::{Matrix, MatrixRequest, QueryError};
+use keyviz_query::{MatrixRequest, QueryError};
 use keyviz_replica::{
     BackupError, Event, GcStatus, GroupState, PinError, PinSummary, Progress, Recorder, Verdict,
 };
@@ -23,6 +23,7 @@ use crate::adapters::Adapters;
 use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
+use crate::fan_out::{Answered, FanOut};
 use crate::hot_keys::{Board, NoHotKeys, Question};
 
 /// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
@@ -85,6 +86,9 @@ pub(crate) struct Node {
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
+    /// Of this process: a node that is reached under two names is one.
+    pub(crate) instance: Uuid,
+    fan_out: OnceLock<FanOut>,
     queries: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -108,6 +112,8 @@ impl Node {
             backup_dir,
             hot_keys: Arc::default(),
             auth,
+            instance: keyviz_api::ambient::new_boot_id(),
+            fan_out: OnceLock::new(),
             queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
             waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
             stopping: watch::Sender::new(false),
@@ -203,13 +209,32 @@ impl Node {
         self.ask(|recorder| Ok((recorder.graph(), recorder.group_states()?))).await
     }
 
-    /// Time x key range.
-    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Matrix, NodeError> {
-        self.ask(move |recorder| {
+    /// Asks these peers as well, from now on.
+    pub(crate) fn set_peers(&self, fan_out: FanOut) {
+        // It is set once, at the start.
+        let _ = self.fan_out.set(fan_out);
+    }
+
+    /// Who is asked as well.
+    pub(crate) fn fan_out(&self) -> Option<&FanOut> {
+        self.fan_out.get()
+    }
+
+    /// Time x key range, from all nodes.
+    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Answered, NodeError> {
+        if let Some(fan_out) = self.fan_out() {
+            return fan_out.matrix(self, request).await;
+        }
+        self.own_matrix(request).await
+    }
+
+    /// Time x key range, of what this node alone has recorded.
+    pub(crate) async fn own_matrix(&self, request: MatrixRequest) -> Result<Answered, NodeError> {
+        let answer = self.ask(move |recorder| {
             let view = recorder.view()?;
             Ok(keyviz_query::matrix(&view, view.graph(), &request)?)
-        })
-        .await
+        });
+        Ok(Answered { matrix: answer.await?, fan_out: None })
     }
 
     /// What is known of a range, of what it came from and of what became of it.
@@ -299,7 +324,7 @@ impl Node {
         self.ask(move |recorder| Ok(recorder.unpin(id)?)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
@@ -308,7 +333,7 @@ impl Node {
     }
 
     /// Answers on a thread of its own, once it is this question's turn.
-    async fn in_turn<T: Send + 'static>(
+    pub(crate) async fn in_turn<T: Send + 'static>(
         &self,
         answer: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {

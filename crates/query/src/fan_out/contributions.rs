@@ -149,9 +149,8 @@ fn apart(claims: Vec<Claim<'_>>) -> Vec<Vec<Claim<'_>>> {
 
 /// What claims about the same boots come to: the largest, flagged where they do not agree.
 fn settle(window: u16, claims: &[Claim<'_>]) -> Vec<((GroupId, u64), CellEntry)> {
-    let is_whole = |claim: &&Claim<'_>| {
-        claims.iter().all(|other| claim.holds(other) || !other.holds(claim))
-    };
+    let is_whole =
+        |claim: &&Claim<'_>| claims.iter().all(|other| claim.holds(other) || !other.holds(claim));
     let whole: Vec<&Claim<'_>> = claims.iter().filter(is_whole).collect();
     // Each holds what no other holds.
     let are_torn = whole.iter().any(|claim| !claim.holds(whole[0]) || !whole[0].holds(claim));

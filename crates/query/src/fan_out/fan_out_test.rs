@@ -3,21 +3,18 @@
 
 use std::sync::Arc;
 
-use keyviz_codec::{CellEntry, Contributor, Coverage, HourBlocks, WindowCover};
-use keyviz_lineage::{Counts, Flags, HOUR_MS, SourceId, Step, unix_hour};
-use keyviz_store::History;
-use proptest::prelude::*;
+use keyviz_lineage::unix_hour;
 
-use super::contributions::{Holders, merge};
 use super::{Cells, Gathered, Outline, Part};
 use crate::matrix::matrix_within;
 use crate::reading::Limits;
 use crate::world_test::{Sent, World};
-use crate::{CellState, Matrix, MatrixRequest, QueryError};
+use crate::{Matrix, MatrixRequest, QueryError};
 
 /// Which of three nodes a boot sent the columns of one window to; at least one.
 fn nodes_of(sent: &Sent<'_>, salt: u64) -> u64 {
-    let key = sent.node.bytes().fold(salt ^ sent.boot as u64, |sum, byte| sum * 31 + u64::from(byte));
+    let key =
+        sent.node.bytes().fold(salt ^ sent.boot as u64, |sum, byte| sum * 31 + u64::from(byte));
     let mixed = (key ^ sent.start_ms ^ sent.step.ms()).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
     1 + mixed % 7
 }
@@ -36,11 +33,7 @@ fn outline(world: &World) -> Part {
     Part::Told(Arc::new(Outline::read(world, &world.graph, hours).unwrap()))
 }
 
-fn ask(
-    nodes: &[World],
-    request: &MatrixRequest,
-    limits: Limits,
-) -> Result<Matrix, QueryError> {
+fn ask(nodes: &[World], request: &MatrixRequest, limits: Limits) -> Result<Matrix, QueryError> {
     let parts: Vec<Part> = nodes.iter().map(outline).collect();
     let mut gathered = Gathered::new(&parts, nodes[0].now_ms);
     let plan = gathered.plan_within(request, limits)?;

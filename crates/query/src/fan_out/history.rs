@@ -121,7 +121,8 @@ impl History for Gathered {
     }
 
     fn buckets(&self, group: GroupId, hours: RangeInclusive<u64>) -> Hours<BucketIndex> {
-        let held = self.groups.get(&group).into_iter().flat_map(|held| held.buckets.range(hours.clone()));
+        let held =
+            self.groups.get(&group).into_iter().flat_map(|held| held.buckets.range(hours.clone()));
         held.map(|(&hour, index)| (hour, Ok(index.clone()))).collect()
     }
 

@@ -139,9 +139,9 @@ fn end_overtaken(records: &mut [LineageRecord]) {
         let (group, range) = (records[at].group, records[at].range.clone());
         let held = live.entry(group).or_default();
         let before = held.range(..=range.start().to_vec()).next_back();
-        let inside = held.range(range.start().to_vec()..).take_while(|(start, _)| {
-            range.bounded_end().is_none_or(|end| start.as_slice() < end)
-        });
+        let inside = held
+            .range(range.start().to_vec()..)
+            .take_while(|(start, _)| range.bounded_end().is_none_or(|end| start.as_slice() < end));
         let mut gone: Vec<usize> = before.into_iter().chain(inside).map(|(_, &at)| at).collect();
         gone.retain(|&other| records[other].range.overlaps(&range));
         gone.dedup();

@@ -46,7 +46,9 @@ pub(super) fn merge(
                 if lineage != Uuid::nil() && rollups.columns.taken.contains(slot) {
                     let more = windows(&rollups.columns, slot);
                     let held = lineages.entry(lineage).or_default();
-                    held.iter_mut().zip(more).for_each(|(held, more)| *held = both(*held, more, adds));
+                    held.iter_mut()
+                        .zip(more)
+                        .for_each(|(held, more)| *held = both(*held, more, adds));
                 }
             }
         }

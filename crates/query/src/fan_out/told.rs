@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use keyviz_codec::HourBlocks;
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::rollup::Columns;
-use keyviz_lineage::{Counts, GroupId, HOUR_MS, LineageGraph, LineageId, Series};
+use keyviz_lineage::{GroupId, HOUR_MS, LineageGraph, LineageId, Series};
 use keyviz_store::{History, NOBODY, Part, StoreError, Wanted};
 
 use super::{Cells, GroupOutline, HourRollups, LineageBlocks, Outline, Plan};
@@ -69,7 +68,7 @@ impl Cells {
                         cells.add_rollups(history, group, (tier, plan.series), hours, &lineages);
                     }
                     _ => lineages.iter().for_each(|&lineage| {
-                        cells.add_blocks(history, (group, lineage), plan.series, hours.clone());
+                        cells.add_blocks(history, (group, lineage), hours.clone());
                     }),
                 }
             }
@@ -77,17 +76,17 @@ impl Cells {
         cells
     }
 
+    /// All series: a conflict in one flags the cell in every one.
     fn add_blocks(
         &mut self,
         history: &dyn History,
         (group, lineage): (GroupId, LineageId),
-        series: Series,
         hours: RangeInclusive<u64>,
     ) {
         let mut found = LineageBlocks::new();
         for (hour, blocks) in history.blocks(group, lineage, hours) {
             match blocks {
-                Ok(blocks) => found.push((hour, only(&blocks, series))),
+                Ok(blocks) => found.push((hour, blocks)),
                 Err(error) => {
                     self.unread.push((group, Some(lineage), hour, error.to_string()));
                 }
@@ -127,7 +126,7 @@ impl Cells {
             }
         });
         for (lineage, hour) in finer {
-            self.add_blocks(history, (group, lineage), what.1, hour..=hour);
+            self.add_blocks(history, (group, lineage), hour..=hour);
         }
     }
 }
@@ -149,7 +148,8 @@ fn lineages(
     let groups = history.groups().unwrap_or_default();
     for group in groups.into_iter().chain([NODE_GROUP]) {
         // What cannot be read is told with the outline.
-        for index in history.buckets(group, plan.hours.clone()).into_iter().filter_map(|(_, i)| i.ok())
+        for index in
+            history.buckets(group, plan.hours.clone()).into_iter().filter_map(|(_, i)| i.ok())
         {
             let asked = index.entries.iter().filter(|(_, held)| held.range.overlaps(&plan.range));
             found.entry(group).or_default().extend(asked.map(|(&id, _)| id));
@@ -173,28 +173,6 @@ fn stretches(
     }
     if from <= *hours.end() {
         found.push((from..=*hours.end(), false));
-    }
-    found
-}
-
-/// The blocks without the other series.
-fn only(blocks: &HourBlocks, series: Series) -> HourBlocks {
-    let mut found = HourBlocks::default();
-    for block in blocks.blocks() {
-        let held = found.block_mut(block.step());
-        for (who, cells) in block.contributors() {
-            let cells = cells.iter().map(|entry| {
-                let mut counts = Counts::default();
-                *counts.get_mut(series) = entry.counts.get(series);
-                keyviz_codec::CellEntry { counts, ..*entry }
-            });
-            let cells: Vec<_> = cells
-                .filter(|entry| entry.counts.get(series) > 0 || !entry.flags.is_none())
-                .collect();
-            if !cells.is_empty() {
-                held.add_all(who, &cells);
-            }
-        }
     }
     found
 }

@@ -1,15 +1,19 @@
 //! `/metrics` in Prometheus text format.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use keyviz_lineage::HOUR_MS;
 use keyviz_replica::{CountersSnapshot, Recorder};
-use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    CounterVec, Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
 use super::error::HttpError;
+use crate::fan_out::FanOut;
 use crate::node::{Node, NodeError};
 
 pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Result<Response, HttpError> {
@@ -66,10 +70,43 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
         refused.with_label_values(&[reason]).inc_by(count);
     }
     registry.register(Box::new(refused))?;
+    if let Some(fan_out) = node.fan_out() {
+        gather_peers(fan_out, registry)?;
+    }
     for (name, help, value) in gauges {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(Box::new(gauge))?;
+    }
+    Ok(())
+}
+
+/// By peer: there are at most 64.
+fn gather_peers(fan_out: &FanOut, registry: &Registry) -> prometheus::Result<()> {
+    let counter = |name: &str, help: &str, labels: &[&str]| {
+        let counter = CounterVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(counter.clone()))?;
+        prometheus::Result::Ok(counter)
+    };
+    let requests = counter("keyviz_peer_requests_total", "Calls to a peer.", &["peer"])?;
+    let failures = counter(
+        "keyviz_peer_failures_total",
+        "Calls to a peer that it did not answer, by reason.",
+        &["peer", "reason"],
+    )?;
+    let seconds =
+        counter("keyviz_peer_request_seconds_total", "Time that calls to a peer took.", &["peer"])?;
+    let bytes =
+        counter("keyviz_peer_received_bytes_total", "Bytes of a peer's answers.", &["peer"])?;
+    let at = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
+    for peer in fan_out.peers() {
+        let (name, counted) = (peer.address.as_str(), &peer.counters);
+        requests.with_label_values(&[name]).inc_by(at(&counted.requests));
+        seconds.with_label_values(&[name]).inc_by(at(&counted.milliseconds) / 1_000.0);
+        bytes.with_label_values(&[name]).inc_by(at(&counted.bytes));
+        for (reason, count) in counted.failures() {
+            failures.with_label_values(&[name, reason]).inc_by(count as f64);
+        }
     }
     Ok(())
 }

@@ -195,6 +195,7 @@ impl QueryArgs {
                 Continuity::Apportion => wire::Continuity::Apportion,
             }
             .into(),
+            own_only: false,
         })
     }
 }
