@@ -198,17 +198,17 @@ impl Cluster {
     fn http(&self, at: usize) -> &str {
         &self.specs[at].http
     }
+}
 
-    /// Who answered, by name.
-    fn who(&self, answer: &Value) -> String {
-        let nodes = answer["fanout"]["nodes"].as_array().unwrap();
-        assert_eq!(answer["fanout"]["expected"], nodes.len(), "{}", answer["fanout"]);
-        let ok = nodes.iter().filter(|node| node["ok"] == true);
-        let ok: BTreeSet<&str> = ok.map(|node| node["node"].as_str().unwrap()).collect();
-        assert_eq!(answer["fanout"]["responded"], ok.len(), "{}", answer["fanout"]);
-        let names = NAMES.iter().zip(&self.specs);
-        names.filter(|(_, spec)| ok.contains(spec.grpc.as_str())).map(|(name, _)| *name).collect()
-    }
+/// Who answered, by name.
+fn who(specs: &[NodeSpec], answer: &Value) -> String {
+    let nodes = answer["fanout"]["nodes"].as_array().unwrap();
+    assert_eq!(answer["fanout"]["expected"], nodes.len(), "{}", answer["fanout"]);
+    let ok = nodes.iter().filter(|node| node["ok"] == true);
+    let ok: BTreeSet<&str> = ok.map(|node| node["node"].as_str().unwrap()).collect();
+    assert_eq!(answer["fanout"]["responded"], ok.len(), "{}", answer["fanout"]);
+    let names = NAMES.iter().zip(specs);
+    names.filter(|(_, spec)| ok.contains(spec.grpc.as_str())).map(|(name, _)| *name).collect()
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
     let whole = |cluster: &Cluster, at: usize, path: &str| {
         wait_for("all nodes answer within the deadline", PATIENCE, || {
             let answer = get(cluster.http(at), path).ok();
-            (cluster.who(&answer) == "ABC").then_some(answer)
+            (who(&cluster.specs, &answer) == "ABC").then_some(answer)
         })
     };
     let everything = |cluster: &Cluster| {
@@ -248,7 +248,7 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
     let http = cluster.http(0).to_owned();
     let restarted = std::thread::scope(|scope| {
         for asker in 0..3 {
-            let (cluster, expected, paths, http) = (&cluster, &expected, &paths, &http);
+            let (specs, expected, paths, http) = (&cluster.specs, &expected, &paths, &http);
             let (is_over, seen) = (&is_over, &seen);
             scope.spawn(move || {
                 for path in paths.iter().cycle().skip(asker * 5) {
@@ -256,7 +256,7 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
                         return;
                     }
                     let answer = get(http, path).ok();
-                    let who = cluster.who(&answer);
+                    let who = who(specs, &answer);
                     let status = if who == "ABC" { "OK" } else { "PARTIAL" };
                     assert_eq!(answer["status"], status, "{}", answer["fanout"]);
                     assert_eq!(answer["all_groups_healthy"], who == "ABC");

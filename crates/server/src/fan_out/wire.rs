@@ -339,3 +339,7 @@ pub(crate) fn take_cells(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "wire_test.rs"]
+mod wire_test;

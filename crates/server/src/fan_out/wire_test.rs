@@ -54,7 +54,10 @@ fn an_outline_is_heard_as_it_was_told_and_its_records_once() {
     let (told, instance) = (outline(), lineage(9));
     let whole = heard(outline_to_wire(&told, instance, b"tag", b""), None).unwrap();
     assert_eq!(*whole.outline, told);
-    assert_eq!((whole.instance, whole.records_tag), (instance.as_bytes().to_vec(), b"tag".to_vec()));
+    assert_eq!(
+        (whole.instance, whole.records_tag),
+        (instance.as_bytes().to_vec(), b"tag".to_vec())
+    );
     let again = outline_to_wire(&told, instance, b"tag", b"tag");
     assert_eq!(again.len(), 2, "no records");
     let known = Arc::clone(&told.records);
