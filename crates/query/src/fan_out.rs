@@ -32,7 +32,7 @@ use keyviz_lineage::{
 };
 
 use crate::reading::Limits;
-use crate::{Matrix, MatrixRequest, QueryError};
+use crate::{Extent, Matrix, MatrixRequest, QueryError};
 
 /// What a node knows of a span before any cell is read.
 #[derive(Clone, Debug, PartialEq)]
@@ -216,12 +216,17 @@ impl Gathered {
         Ok(Plan { series, tier, hours, range, shared })
     }
 
-    /// The answer to the question that the plan was made for.
+    /// The answer to the question that the plan was made for; `admit` is asked once its extent is known.
     ///
     /// # Errors
-    /// See [`QueryError`].
-    pub fn answer(&self, request: &MatrixRequest, plan: &Plan) -> Result<Matrix, QueryError> {
-        crate::matrix::matrix_from(self, &self.graph, request, plan.tier)
+    /// That of `admit`, and see [`QueryError`].
+    pub fn answer(
+        &self,
+        request: &MatrixRequest,
+        plan: &Plan,
+        admit: &mut dyn FnMut(Extent) -> Result<(), QueryError>,
+    ) -> Result<Matrix, QueryError> {
+        crate::matrix::matrix_from(self, &self.graph, request, plan.tier, admit)
     }
 
     /// Takes in what the parts recorded, one for each of them in their order; nothing of a part that did

@@ -39,7 +39,7 @@ fn ask(nodes: &[World], request: &MatrixRequest, limits: Limits) -> Result<Matri
     let plan = gathered.plan_within(request, limits)?;
     let cells = nodes.iter().map(|node| Cells::read(node, &node.graph, &plan)).collect();
     gathered.take(plan.series, cells);
-    gathered.answer(request, &plan)
+    gathered.answer(request, &plan, &mut |_| Ok(()))
 }
 
 fn check(world: &World, request: &MatrixRequest, limits: Limits) {
@@ -142,7 +142,7 @@ fn what_only_a_node_out_of_reach_could_have_recorded_is_never_idle() {
         let mut gathered = Gathered::new(&parts, here.now_ms);
         let plan = gathered.plan(&first_minutes()).unwrap();
         gathered.take(plan.series, vec![Cells::read(&here, &here.graph, &plan), Cells::default()]);
-        let answer = gathered.answer(&first_minutes(), &plan).unwrap();
+        let answer = gathered.answer(&first_minutes(), &plan, &mut |_| Ok(())).unwrap();
         let of = |row: usize| answer.rows[row].cells.states()[0];
         assert_eq!(answer.rows[0].cells.iter().next().unwrap().counted, 5);
         (of(0), of(1))

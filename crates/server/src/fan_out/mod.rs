@@ -30,6 +30,7 @@ use keyviz_store::{History, StoreError};
 use uuid::Uuid;
 
 use crate::node::{Node, NodeError};
+use crate::queue::{Held, Rooms};
 use members::Members;
 use peer::{Failure, Peer, Reason};
 use settings::PeerSettings;
@@ -75,10 +76,17 @@ impl Report {
 }
 
 /// An answer, and how it came about where the node has peers.
-#[derive(Clone, Debug)]
 pub(crate) struct Answered {
-    pub(crate) matrix: Matrix,
+    pub(crate) matrix: Held<Matrix>,
     pub(crate) fan_out: Option<Report>,
+}
+
+impl std::ops::Deref for Answered {
+    type Target = Matrix;
+
+    fn deref(&self) -> &Matrix {
+        &self.matrix
+    }
 }
 
 /// A peer's part so far.
@@ -158,7 +166,7 @@ impl FanOut {
         let hours = outline_hours(&request, now_ms)?;
         let asked = hours.clone();
         let (own, mut heard) = tokio::join!(
-            node.ask(move |recorder| {
+            node.ask("outline", move |recorder| {
                 let view = recorder.view()?;
                 Ok(Arc::new(outline(&view, view.graph(), asked)?))
             }),
@@ -168,7 +176,8 @@ impl FanOut {
         let gathered = gather(&own, &heard, now_ms);
         let question = request.clone();
         let (mut gathered, plan) = node
-            .in_turn(move || {
+            .queue
+            .in_turn("plan", move |_| {
                 let gathered = gathered();
                 let plan = gathered.plan(&question)?;
                 Ok((gathered, plan))
@@ -176,7 +185,7 @@ impl FanOut {
             .await?;
         let (own_plan, there) = (plan.clone(), heard.iter().any(Heard::is_there));
         let (own_cells, peers_cells) = tokio::join!(
-            node.ask(move |recorder| {
+            node.ask("cells", move |recorder| {
                 let view = recorder.view()?;
                 Ok(Cells::read(&view, view.graph(), &own_plan))
             }),
@@ -205,15 +214,20 @@ impl FanOut {
         let again = is_cut.then(|| gather(&own, &heard, now_ms));
         let report = self.report(&own, &heard);
         let warnings: Vec<String> = report.nodes.iter().filter_map(NodeStatus::warning).collect();
-        let matrix = node.in_turn(move || {
+        let matrix = node.queue.in_turn("matrix", move |rooms: &Rooms| {
             if let Some(again) = again {
                 // Somebody left between the two: nothing of what it covered may look recorded.
                 gathered = again();
             }
             gathered.take(plan.series, cells);
-            let mut matrix = gathered.answer(&request, &plan)?;
+            let mut room = None;
+            let mut admit = |extent| {
+                room = Some(rooms.take(extent)?);
+                Ok(())
+            };
+            let mut matrix = gathered.answer(&request, &plan, &mut admit)?;
             matrix.warnings.extend(warnings);
-            Ok(matrix)
+            Ok(Held::new(matrix, room))
         });
         Ok(Answered { matrix: matrix.await?, fan_out: Some(report) })
     }

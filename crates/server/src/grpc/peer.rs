@@ -59,7 +59,7 @@ impl PeerService for Peers {
         }
         let instance = self.node.instance;
         let times = self.node.times_reopened();
-        let told = self.node.ask(move |recorder| {
+        let told = self.node.ask("outline", move |recorder| {
             let view = recorder.view()?;
             let tag = [
                 instance.as_bytes().as_slice(),
@@ -78,7 +78,7 @@ impl PeerService for Peers {
     ) -> Result<Response<Self::GetCellsStream>, Status> {
         let plan = plan_from_wire(request.get_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let told = self.node.ask(move |recorder| {
+        let told = self.node.ask("cells", move |recorder| {
             let view = recorder.view()?;
             Ok(cells_to_wire(&Cells::read(&view, view.graph(), &plan)))
         });
