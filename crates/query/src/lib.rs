@@ -18,6 +18,7 @@ pub mod biography;
 mod cast;
 mod cells;
 mod coarsen;
+pub mod fan_out;
 mod flow;
 mod matrix;
 mod parallel;

@@ -1,6 +1,7 @@
 //! The matrix: plans a question, reads what its sources recorded, sums it up into rows and columns.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::RangeInclusive;
 
 use keyviz_codec::rollup::Tier;
 use keyviz_lineage::{GroupId, KeyRange, LineageGraph, LineageRecord, Slot};
@@ -56,8 +57,18 @@ pub fn matrix_admitted(
     request: &MatrixRequest,
     admit: &mut dyn FnMut(Extent) -> Result<(), QueryError>,
 ) -> Result<Matrix, QueryError> {
+    admitted_within(history, graph, request, Limits::default(), admit)
+}
+
+fn admitted_within(
+    history: &dyn History,
+    graph: &LineageGraph,
+    request: &MatrixRequest,
+    limits: Limits,
+    admit: &mut dyn FnMut(Extent) -> Result<(), QueryError>,
+) -> Result<Matrix, QueryError> {
     let (question, cast) = Question::read(history, graph, request)?;
-    let evaluation = Evaluation::new(history, &cast, request, &question, Limits::default());
+    let evaluation = Evaluation::new(history, &cast, request, &question, limits);
     let drafts = evaluation.draft_all();
     let rows = drafts.len().min(request.rows.unwrap_or(usize::MAX));
     admit(Extent { rows, columns: question.span.columns() })?;
@@ -75,6 +86,36 @@ pub(crate) fn matrix_within(
     let evaluation = Evaluation::new(history, &cast, request, &question, limits);
     let drafts = evaluation.draft_all();
     Ok(evaluation.answer(drafts))
+}
+
+/// What a question needs to read, as far as it can be said without reading a cell: from which tier, of
+/// which hours, and of the sources that overlap which keys.
+pub(crate) fn needs(
+    history: &dyn History,
+    graph: &LineageGraph,
+    request: &MatrixRequest,
+    limits: Limits,
+) -> Result<(Option<Tier>, RangeInclusive<u64>, KeyRange), QueryError> {
+    let (question, cast) = Question::read(history, graph, request)?;
+    let evaluation = Evaluation::new(history, &cast, request, &question, limits);
+    let drafts = evaluation.draft_all_by(&|sources| vec![true; sources.len()]);
+    let sources: HashSet<Slot> = drafts.iter().flat_map(|d| d.sources.iter().copied()).collect();
+    let ranges = sources.iter().filter_map(|&slot| Some(&cast.record(slot)?.range));
+    let range = ranges.fold(request.range.clone(), |hull, range| hull.hull(range));
+    Ok((evaluation.reading.tier(sources.len()), question.span.hours(), range))
+}
+
+/// [`matrix()`] where the cells are there of one tier only: the one that [`needs`] has said.
+pub(crate) fn matrix_from(
+    history: &dyn History,
+    graph: &LineageGraph,
+    request: &MatrixRequest,
+    tier: Option<Tier>,
+    admit: &mut dyn FnMut(Extent) -> Result<(), QueryError>,
+) -> Result<Matrix, QueryError> {
+    let narrow_sources = if tier.is_none() { usize::MAX } else { 0 };
+    let limits = Limits { narrow_sources, ..Limits::default() };
+    admitted_within(history, graph, request, limits, admit)
 }
 
 /// How much a question takes, without reading a cell.
@@ -137,8 +178,12 @@ impl<'a> Evaluation<'a> {
             self.reading.each(hours, tier, &self.asked(sources), &mut busy);
             busy.0
         };
+        self.draft_all_by(&had_traffic)
+    }
+
+    fn draft_all_by(&self, had_traffic: &dyn Fn(&[Slot]) -> Vec<bool>) -> Vec<Draft> {
         let (cast, span, at_ms) = (self.cast, self.span, self.at_ms);
-        let drafting = Drafting { cast, span, at_ms, had_traffic: &had_traffic };
+        let drafting = Drafting { cast, span, at_ms, had_traffic };
         // A share does not depend on what else is asked for: it is cut among all rows that show the
         // source.
         match self.apportions() {

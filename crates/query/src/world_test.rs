@@ -17,6 +17,7 @@ use keyviz_store::{History, NOBODY, Part, StoreError, Wanted, visit_each};
 use uuid::Uuid;
 
 use crate::rectangles_test::Rectangles;
+use crate::story_test::NODES;
 
 /// What one node in one term counted of one lineage in one window.
 #[derive(Clone, Debug)]
@@ -91,6 +92,8 @@ pub(crate) struct World {
     pub(crate) damaged_index: BTreeSet<(GroupId, u64)>,
     /// Buckets as they were sent, with their windows.
     pub(crate) buckets: Vec<(Window, Bucket)>,
+    /// Columns as they were sent.
+    pub(crate) columns: Vec<Sent<'static>>,
     blocks: BTreeMap<(GroupId, LineageId, u64), HourBlocks>,
     coverage: BTreeMap<(GroupId, u64), Coverage>,
     index: BTreeMap<(GroupId, u64), BucketIndex>,
@@ -211,8 +214,20 @@ impl World {
         with_lineage.chain(self.members.keys().copied()).chain([0]).collect()
     }
 
+    /// The same history as a node has it that was sent only these columns.
+    pub(crate) fn having(&self, columns: &[&Sent<'static>]) -> Self {
+        let mut part = self.clone();
+        (part.blocks, part.coverage, part.index) = Default::default();
+        (part.facts, part.covers) = Default::default();
+        columns.iter().for_each(|sent| part.send(sent));
+        part.members.clone_from(&self.members);
+        part
+    }
+
     /// Stores a column, in both forms.
     pub(crate) fn send(&mut self, sent: &Sent<'_>) {
+        let node = NODES.into_iter().find(|node| *node == sent.node).unwrap_or("n1");
+        self.columns.push(Sent { node, ..sent.clone() });
         let Sent { start_ms, step, .. } = *sent;
         let (hour, index) = (unix_hour(start_ms), ((start_ms % HOUR_MS) / step.ms()) as u16);
         for &(lineage, term, counts, flags) in &sent.rows {

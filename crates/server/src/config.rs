@@ -14,6 +14,7 @@ use clap::{ArgMatches, Args, ValueEnum};
 use keyviz_lineage::Step;
 use serde::{Deserialize, Serialize};
 
+use crate::fan_out::settings::{PeerFlags, PeerSettings};
 use crate::tls::TlsFiles;
 
 /// Runs a node: takes columns, keeps history, answers.
@@ -86,6 +87,26 @@ pub(crate) struct ServeArgs {
     /// Serve beyond loopback although nobody is asked who they are
     #[arg(long, env = "KEYVIZ_ALLOW_UNAUTHENTICATED")]
     allow_unauthenticated: bool,
+    /// gRPC addresses (host:port, or https://host:port) of the other nodes, apart by commas, or @FILE with
+    /// them, read again every --nodes-refresh-interval: a question to any node is then answered from all
+    #[arg(long, env = "KEYVIZ_PEERS", default_value = "")]
+    peers: String,
+    /// How often the list of peers is looked up: 1s to 1h; at once after one was not there
+    #[arg(long, env = "KEYVIZ_NODES_REFRESH_INTERVAL", default_value = "15s")]
+    nodes_refresh_interval: String,
+    /// How long all peers together may take over a question: 100ms to 30s. Who has not answered by then
+    /// is missing in the answer, which says so
+    #[arg(long, env = "KEYVIZ_PEER_TIMEOUT", default_value = "2s")]
+    peer_timeout: String,
+    /// File with the token that is shown to peers; its first one is. Without it, that of
+    /// --read-token-file, or of --write-token-file
+    #[arg(long, env = "KEYVIZ_PEER_TOKEN_FILE")]
+    peer_token_file: Option<PathBuf>,
+    /// File (PEM) with the authorities that may have signed the peers' certificates; peers are then
+    /// spoken to over TLS, and shown this node's own certificate. Without it https:// trusts those of the
+    /// system
+    #[arg(long, env = "KEYVIZ_PEER_TLS_CA_FILE")]
+    peer_tls_ca_file: Option<PathBuf>,
     /// How to log, on stderr (`RUST_LOG` filters)
     #[arg(long, env = "KEYVIZ_LOG", default_value = "text")]
     log: LogFormat,
@@ -143,6 +164,11 @@ struct ConfigFile {
     tls_client_ca_file: Option<PathBuf>,
     allow_plaintext: Option<bool>,
     allow_unauthenticated: Option<bool>,
+    peers: Option<String>,
+    nodes_refresh_interval: Option<String>,
+    peer_timeout: Option<String>,
+    peer_token_file: Option<PathBuf>,
+    peer_tls_ca_file: Option<PathBuf>,
     log: Option<LogFormat>,
 }
 
@@ -167,6 +193,8 @@ pub(crate) struct ServeConfig {
     pub(crate) write_token_file: Option<PathBuf>,
     /// What both ports show and take over TLS; without it they speak in plain.
     pub(crate) tls: Option<TlsFiles>,
+    /// Who is asked as well.
+    pub(crate) peers: Option<PeerSettings>,
     pub(crate) log: LogFormat,
     /// `--print-config`: one line a setting.
     pub(crate) print: Option<String>,
@@ -230,6 +258,14 @@ impl ServeArgs {
             file.tls_client_ca_file,
         ];
         self.settle_access(&mut origins, files, [file.allow_plaintext, file.allow_unauthenticated]);
+        let peers = (&mut self.peers, &mut self.nodes_refresh_interval, &mut self.peer_timeout);
+        origins.settle("peers", peers.0, file.peers, Clone::clone);
+        let refresh = file.nodes_refresh_interval;
+        origins.settle("nodes_refresh_interval", peers.1, refresh, Clone::clone);
+        origins.settle("peer_timeout", peers.2, file.peer_timeout, Clone::clone);
+        let files = (&mut self.peer_token_file, &mut self.peer_tls_ca_file);
+        origins.settle("peer_token_file", files.0, file.peer_token_file.map(Some), path_text);
+        origins.settle("peer_tls_ca_file", files.1, file.peer_tls_ca_file.map(Some), path_text);
         origins.settle("log", &mut self.log, file.log, value_name);
         let print = self.print_config.then(|| origins.lines.join("\n"));
         self.check(print)
@@ -267,6 +303,7 @@ impl ServeArgs {
             "--read-token-file without --write-token-file: nobody could send a column; give both"
         );
         let tls = self.tls()?;
+        let peers = self.peers()?;
         let config = ServeConfig {
             grpc: self.address("grpc", &self.grpc)?,
             http: self.address("http", &self.http)?,
@@ -286,6 +323,7 @@ impl ServeArgs {
             read_token_file: self.read_token_file,
             write_token_file: self.write_token_file,
             tls,
+            peers,
             log: self.log,
             print,
         };
@@ -321,6 +359,24 @@ impl ServeArgs {
             self.max_message_bytes
         );
         Ok(config)
+    }
+
+    fn peers(&self) -> anyhow::Result<Option<PeerSettings>> {
+        let own = self.tls_cert_file.clone().zip(self.tls_key_file.clone());
+        let shown = own.filter(|_| self.peer_tls_ca_file.is_some());
+        let (cert_file, key_file) = shown.unzip();
+        let own_tokens = self.read_token_file.clone().or_else(|| self.write_token_file.clone());
+        PeerSettings::check(PeerFlags {
+            peers: &self.peers,
+            refresh: duration("nodes-refresh-interval", &self.nodes_refresh_interval)?,
+            timeout: duration("peer-timeout", &self.peer_timeout)?,
+            token_file: self.peer_token_file.clone().or(own_tokens),
+            tls: keyviz_api::tls::Tls {
+                ca_file: self.peer_tls_ca_file.clone(),
+                cert_file,
+                key_file,
+            },
+        })
     }
 
     /// The files of TLS: none, or what belongs together.

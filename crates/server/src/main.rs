@@ -12,6 +12,7 @@ mod colours;
 mod completions;
 mod config;
 mod demo;
+mod fan_out;
 mod followed;
 mod grpc;
 mod hot_keys;

@@ -4,12 +4,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use keyviz_api::wire::history as wire;
 use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
 use keyviz_query::biography::{Depth, Subject};
-use keyviz_query::{Matrix, MatrixRequest, QueryError, matrix_admitted};
+use keyviz_query::{MatrixRequest, QueryError, matrix_admitted};
 use keyviz_replica::{
     BackupError, Event, GcStatus, GroupState, PinError, PinSummary, Progress, Recorder, Verdict,
 };
@@ -23,6 +23,7 @@ use crate::adapters::Adapters;
 use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
+use crate::fan_out::{Answered, FanOut};
 use crate::hot_keys::{Board, NoHotKeys, Question};
 use crate::measured::Measured;
 use crate::queue::{Held, Queue, Rooms};
@@ -87,6 +88,9 @@ pub(crate) struct Node {
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
+    /// Of this process: a node that is reached under two names is one.
+    pub(crate) instance: Uuid,
+    fan_out: OnceLock<FanOut>,
     pub(crate) measured: Measured,
     pub(crate) queue: Queue,
     stopping: watch::Sender<bool>,
@@ -114,6 +118,8 @@ impl Node {
             backup_dir,
             hot_keys: Arc::default(),
             auth,
+            instance: keyviz_api::ambient::new_boot_id(),
+            fan_out: OnceLock::new(),
             measured: Measured::new()?,
             stopping: watch::Sender::new(false),
             started_ms,
@@ -212,8 +218,27 @@ impl Node {
         self.ask("groups", |recorder| Ok((recorder.graph(), recorder.group_states()?))).await
     }
 
-    /// Time x key range.
-    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Held<Matrix>, NodeError> {
+    /// Asks these peers as well, from now on.
+    pub(crate) fn set_peers(&self, fan_out: FanOut) {
+        // It is set once, at the start.
+        let _ = self.fan_out.set(fan_out);
+    }
+
+    /// Who is asked as well.
+    pub(crate) fn fan_out(&self) -> Option<&FanOut> {
+        self.fan_out.get()
+    }
+
+    /// Time x key range, from all nodes.
+    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Answered, NodeError> {
+        if let Some(fan_out) = self.fan_out() {
+            return fan_out.matrix(self, request).await;
+        }
+        self.own_matrix(request).await
+    }
+
+    /// Time x key range, of what this node alone has recorded.
+    pub(crate) async fn own_matrix(&self, request: MatrixRequest) -> Result<Answered, NodeError> {
         let recorder = self.recorder()?;
         let answer = move |rooms: &Rooms| {
             let (view, mut room) = (recorder.view()?, None);
@@ -224,7 +249,7 @@ impl Node {
             let matrix = matrix_admitted(&view, view.graph(), &request, &mut admit)?;
             Ok(Held::new(matrix, room))
         };
-        self.queue.in_turn("matrix", answer).await
+        Ok(Answered { matrix: self.queue.in_turn("matrix", answer).await?, fan_out: None })
     }
 
     /// What is known of a range, of what it came from and of what became of it.
@@ -314,7 +339,7 @@ impl Node {
         self.ask("pin", move |recorder| Ok(recorder.unpin(id)?)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         kind: &'static str,
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,

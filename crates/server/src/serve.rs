@@ -23,6 +23,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::auth::Auth;
 use crate::config::{ServeConfig, WalSync};
+use crate::fan_out::FanOut;
 use crate::listen::{Listener, Port};
 use crate::node::Node;
 use crate::tls::Tls;
@@ -44,6 +45,9 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let http_listener = bind("http", config.http).await?;
     let (grpc_address, http_address) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
     let node = Node::new(Arc::clone(&clock), config.step, config.backup_dir.clone(), auth)?;
+    if let Some(peers) = config.peers.clone() {
+        node.set_peers(FanOut::new(grpc_address.to_string(), node.instance, peers));
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 

@@ -106,6 +106,9 @@ pub enum StoreError {
     RollupUneven { group: GroupId, hour: u64 },
     #[error("hour {hour} of group {group} has expired, but for the ranges that are pinned")]
     Expired { group: GroupId, hour: u64 },
+    /// What another node says that it cannot read.
+    #[error("{why}")]
+    Told { why: String },
 }
 
 /// Once RocksDB has met a damaged file while merging, it takes no writes.

@@ -117,6 +117,21 @@ impl LineageGraph {
         })
     }
 
+    /// Lineages of which something was recorded where their records alone would not have it looked for,
+    /// each with the stretch that it was, Unix milliseconds: what another graph of the same records has
+    /// to be told ([`Self::note_recorded`]).
+    pub fn recorded_outside(&self) -> Vec<(LineageId, (u64, u64))> {
+        let strays = (0..self.slots()).filter_map(|slot| {
+            let record = self.record(slot)?;
+            let life = self.life(slot);
+            let (from_ms, to_ms) = around(life.owned_from_ms, life.end_ms);
+            let (own, of_life) =
+                (self.slots.spots.get(slot as usize)?.extent.own, Hours::around(from_ms, to_ms));
+            (own != of_life && own != Hours::NONE).then(|| (record.id, own.ms()))
+        });
+        strays.collect()
+    }
+
     /// Something was recorded of a lineage in `[from_ms, to_ms)`, whatever its life says. Returns
     /// whether that was news.
     pub fn note_recorded(&mut self, id: LineageId, from_ms: u64, to_ms: u64) -> bool {

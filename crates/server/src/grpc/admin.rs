@@ -19,6 +19,7 @@ use keyviz_query::{MAX_ROWS, MatrixRequest};
 use keyviz_replica::GroupState;
 use keyviz_sampler::live_summary::quantiles_ns;
 use tokio::sync::Semaphore;
+use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
 use super::history::open_time;
@@ -53,7 +54,7 @@ impl Admin {
         series: Series,
         (from_unix_ms, to_unix_ms): (i64, i64),
         rows: Option<usize>,
-    ) -> Result<wire::GetKeyVizMatrixResponse, Status> {
+    ) -> Result<(wire::GetKeyVizMatrixResponse, &'static str), Status> {
         let request = MatrixRequest {
             from_ms: open_time("from_unix_ms", from_unix_ms)?,
             to_ms: open_time("to_unix_ms", to_unix_ms)?,
@@ -61,10 +62,12 @@ impl Admin {
             rows,
             ..MatrixRequest::new(series)
         };
-        let matrix = self.node.matrix(request).await.map_err(|error| status(&error))?;
+        let answered = self.node.matrix(request).await.map_err(|error| status(&error))?;
+        let matrix = answered.matrix;
         let (graph, groups) = self.groups().await?;
         let identity = identity::Identity::new(&graph, &groups);
-        Ok(rows::matrix_to_wire(&matrix, &identity))
+        let status = if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" };
+        Ok((rows::matrix_to_wire(&matrix, &identity), status))
     }
 
     async fn groups(&self) -> Result<(Arc<keyviz_lineage::LineageGraph>, Vec<GroupState>), Status> {
@@ -156,7 +159,11 @@ impl AdminService for Admin {
         let rows = Some(request.rows as usize).filter(|&rows| rows > 0);
         let series = rows::series_from_wire(request.series)?;
         let span = (request.from_unix_ms, request.to_unix_ms);
-        self.matrix(series, span, rows).await.map(Response::new)
+        let (answer, status) = self.matrix(series, span, rows).await?;
+        let mut response = Response::new(answer);
+        // The message has no room for it.
+        response.metadata_mut().insert("keyviz-status", MetadataValue::from_static(status));
+        Ok(response)
     }
 
     async fn get_route_detail(
@@ -167,7 +174,7 @@ impl AdminService for Admin {
         let span = (request.from_unix_ms, request.to_unix_ms);
         // A bucket of the widest question has its id from what it joins, so it is found only there.
         for rows in [None, Some(MAX_ROWS)] {
-            let matrix = self.matrix(Series::Writes, span, rows).await?;
+            let (matrix, _) = self.matrix(Series::Writes, span, rows).await?;
             let found = matrix.rows.into_iter().find(|row| row.bucket_id == request.bucket_id);
             if let Some(row) = found {
                 let answer = wire::GetRouteDetailResponse { row: Some(row), per_adapter: vec![] };

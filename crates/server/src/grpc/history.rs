@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::biography;
+use crate::fan_out::Answered;
 use crate::hot_keys::{DEFAULT_TOP, MAX_TOP, Question, Routes};
 use crate::node::Node;
 use crate::top;
@@ -32,9 +33,14 @@ impl HistoryService for History {
         &self,
         request: Request<wire::GetMatrixRequest>,
     ) -> Result<Response<wire::GetMatrixResponse>, Status> {
+        let own_only = request.get_ref().own_only;
         let request = request_from_wire(request.get_ref())?;
-        let matrix = self.node.matrix(request).await.map_err(|error| status(&error))?;
-        Ok(Response::new(matrix_to_wire(&matrix)))
+        let answered = match own_only {
+            true => self.node.own_matrix(request).await,
+            false => self.node.matrix(request).await,
+        };
+        let answered = answered.map_err(|error| status(&error))?;
+        Ok(Response::new(answer_to_wire(&answered)))
     }
 
     async fn get_lineage(
@@ -152,12 +158,21 @@ fn question_from_wire(request: &wire::GetHotKeysRequest) -> Result<Question, Sta
     })
 }
 
-const fn series_from_wire(series: wire::Series) -> Series {
+pub(crate) const fn series_from_wire(series: wire::Series) -> Series {
     match series {
         wire::Series::Unspecified | wire::Series::Writes => Series::Writes,
         wire::Series::Reads => Series::Reads,
         wire::Series::ReadBytes => Series::ReadBytes,
         wire::Series::WriteBytes => Series::WriteBytes,
+    }
+}
+
+pub(crate) const fn series_to_wire(series: Series) -> wire::Series {
+    match series {
+        Series::Reads => wire::Series::Reads,
+        Series::Writes => wire::Series::Writes,
+        Series::ReadBytes => wire::Series::ReadBytes,
+        Series::WriteBytes => wire::Series::WriteBytes,
     }
 }
 
@@ -206,16 +221,31 @@ fn request_from_wire(request: &wire::GetMatrixRequest) -> Result<MatrixRequest, 
     })
 }
 
+fn answer_to_wire(answered: &Answered) -> wire::GetMatrixResponse {
+    let mut response = matrix_to_wire(&answered.matrix);
+    let Some(report) = &answered.fan_out else { return response };
+    for (row, held) in response.rows.iter_mut().zip(&answered.matrix.rows) {
+        row.degraded = report.is_degraded(&held.groups);
+    }
+    let nodes = report.nodes.iter().map(|node| wire::FanoutNode {
+        node: node.node.clone(),
+        ok: node.error.is_none(),
+        error: node.error.clone().unwrap_or_default(),
+    });
+    response.fanout = Some(wire::Fanout {
+        nodes: nodes.collect(),
+        responded: report.responded() as u32,
+        expected: report.nodes.len() as u32,
+        degraded_groups: report.degraded_groups.iter().copied().collect(),
+        all_groups_healthy: report.degraded_groups.is_empty(),
+    });
+    response
+}
+
 fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
-    let series = match matrix.series {
-        Series::Reads => wire::Series::Reads,
-        Series::Writes => wire::Series::Writes,
-        Series::ReadBytes => wire::Series::ReadBytes,
-        Series::WriteBytes => wire::Series::WriteBytes,
-    };
     let totals = &matrix.totals;
     wire::GetMatrixResponse {
-        series: series.into(),
+        series: series_to_wire(matrix.series).into(),
         step_ms: matrix.step_ms,
         recorded_step_ms: matrix.recorded_step_ms,
         tier: matrix.tier_name().to_owned(),
@@ -234,6 +264,7 @@ fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
         flag_names: Flags::NAMES.iter().map(|(_, name)| (*name).to_owned()).collect(),
         status: if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" }.to_owned(),
         warnings: matrix.warnings.clone(),
+        fanout: None,
     }
 }
 
@@ -265,5 +296,6 @@ fn row_to_wire(row: &MatrixRow, coarse: bool) -> wire::MatrixRow {
             Vec::new()
         },
         states: cells.states().iter().map(|&state| state as u8).collect::<Vec<u8>>().into(),
+        degraded: false,
     }
 }

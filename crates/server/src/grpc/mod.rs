@@ -3,6 +3,7 @@
 mod admin;
 mod history;
 mod ingest;
+mod peer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,13 @@ use axum::middleware::{self, Next};
 use keyviz_api::wire;
 use keyviz_api::wire::admin::admin_server::AdminServer;
 use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
+use keyviz_api::wire::history::peer_service_server::PeerServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
+
+pub(crate) use history::{series_from_wire, series_to_wire};
 
 use crate::auth::{Access, Auth, Refusal};
 use crate::hot_keys::NoHotKeys;
@@ -44,6 +48,8 @@ pub(crate) async fn serve(
     let history = HistoryServiceServer::new(history::History::new(Arc::clone(&node)))
         // Two keys of 64 KiB and what is around them.
         .max_decoding_message_size(256 << 10);
+    let peers = PeerServiceServer::new(peer::Peers::new(Arc::clone(&node)))
+        .max_decoding_message_size(1 << 20);
     let address = listener.local_addr()?.to_string();
     let admin = AdminServer::new(admin::Admin::new(Arc::clone(&node), address))
         .max_decoding_message_size(64 << 10);
@@ -51,6 +57,7 @@ pub(crate) async fn serve(
         .add_service(reflection)
         .add_service(ingest)
         .add_service(history)
+        .add_service(peers)
         .add_service(admin)
         .into_axum_router()
         .layer(middleware::from_fn_with_state(Arc::clone(&node.auth), ask_for_token));

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::HttpError;
+use crate::fan_out::Report;
 use crate::node::{Node, rfc3339};
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,7 @@ pub(super) struct Params {
     continuity: Option<String>,
     start: Option<String>,
     end: Option<String>,
+    fanout: Option<bool>,
 }
 
 pub(super) async fn matrix(
@@ -39,8 +41,16 @@ pub(super) async fn matrix(
 ) -> Result<Json<Value>, HttpError> {
     let Query(params) =
         params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
-    let matrix = node.matrix(params.request()?).await?;
-    Ok(Json(to_json(&matrix, node.clock.unix_ms())))
+    let request = params.request()?;
+    let answered = match params.fanout {
+        Some(false) => node.own_matrix(request).await?,
+        None | Some(true) => node.matrix(request).await?,
+    };
+    let mut json = to_json(&answered.matrix, node.clock.unix_ms());
+    if let Some(report) = &answered.fan_out {
+        add_fan_out(&mut json, &answered.matrix, report);
+    }
+    Ok(Json(json))
 }
 
 impl Params {
@@ -142,6 +152,25 @@ fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
         "status": if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" },
         "warnings": matrix.warnings,
     })
+}
+
+/// What became of the peers, and of the rows that they may have recorded.
+fn add_fan_out(json: &mut Value, matrix: &Matrix, report: &Report) {
+    let nodes = report.nodes.iter().map(|node| match &node.error {
+        None => json!({ "node": node.node, "ok": true }),
+        Some(error) => json!({ "node": node.node, "ok": false, "error": error }),
+    });
+    json["fanout"] = json!({
+        "nodes": nodes.collect::<Vec<_>>(),
+        "responded": report.responded(),
+        "expected": report.nodes.len(),
+    });
+    json["all_groups_healthy"] = json!(report.degraded_groups.is_empty());
+    json["degraded_groups"] = json!(report.degraded_groups);
+    let rows = json["rows"].as_array_mut().into_iter().flatten().zip(&matrix.rows);
+    for (json, _) in rows.filter(|(_, row)| report.is_degraded(&row.groups)) {
+        json["degraded"] = json!(true);
+    }
 }
 
 fn row_to_json(row: &MatrixRow, coarse: bool) -> Value {

@@ -7,6 +7,7 @@
 //! Proof: `tests/tests/metrics.rs` with Prometheus's own tools and a real Prometheus.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::http::header;
@@ -15,11 +16,12 @@ use keyviz_lineage::HOUR_MS;
 use keyviz_replica::{CountersSnapshot, Recorder};
 use prometheus::core::Collector;
 use prometheus::{
-    Counter, Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Counter, CounterVec, Encoder, Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use super::error::HttpError;
+use crate::fan_out::FanOut;
 use crate::node::{Node, NodeError};
 
 pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Result<Response, HttpError> {
@@ -94,6 +96,9 @@ fn gather(node: &Node, registry: &Registry) -> prometheus::Result<()> {
     }
     register(registry, refused)?;
     node.queue.register(registry)?;
+    if let Some(fan_out) = node.fan_out() {
+        gather_peers(fan_out, registry)?;
+    }
     for (name, help, value) in gauges {
         let gauge = IntGauge::new(name, help)?;
         gauge.set(signed(value));
@@ -138,6 +143,36 @@ fn persist(registry: &Registry, c: &CountersSnapshot) -> prometheus::Result<()> 
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);
         register(registry, gauge)?;
+    }
+    Ok(())
+}
+
+/// By peer: there are at most 64.
+fn gather_peers(fan_out: &FanOut, registry: &Registry) -> prometheus::Result<()> {
+    let counter = |name: &str, help: &str, labels: &[&str]| {
+        let counter = CounterVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(counter.clone()))?;
+        prometheus::Result::Ok(counter)
+    };
+    let requests = counter("keyviz_peer_requests_total", "Calls to a peer.", &["peer"])?;
+    let failures = counter(
+        "keyviz_peer_failures_total",
+        "Calls to a peer that it did not answer, by reason.",
+        &["peer", "reason"],
+    )?;
+    let seconds =
+        counter("keyviz_peer_request_seconds_total", "Time that calls to a peer took.", &["peer"])?;
+    let bytes =
+        counter("keyviz_peer_received_bytes_total", "Bytes of a peer's answers.", &["peer"])?;
+    let at = |number: &AtomicU64| number.load(Ordering::Relaxed) as f64;
+    for peer in fan_out.peers() {
+        let (name, counted) = (peer.address.as_str(), &peer.counters);
+        requests.with_label_values(&[name]).inc_by(at(&counted.requests));
+        seconds.with_label_values(&[name]).inc_by(at(&counted.milliseconds) / 1_000.0);
+        bytes.with_label_values(&[name]).inc_by(at(&counted.bytes));
+        for (reason, count) in counted.failures() {
+            failures.with_label_values(&[name, reason]).inc_by(count as f64);
+        }
     }
     Ok(())
 }

@@ -187,6 +187,7 @@ impl QueryArgs {
                 Continuity::Apportion => wire::Continuity::Apportion,
             }
             .into(),
+            own_only: false,
         })
     }
 }

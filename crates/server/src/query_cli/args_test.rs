@@ -53,6 +53,7 @@ fn every_flag_arrives() {
         row_set: wire::RowSet::AsOfTime.into(),
         as_of_unix_ms: NOW_MS as i64 - 600_000,
         continuity: wire::Continuity::Apportion.into(),
+        own_only: false,
     };
     assert_eq!(request, expected);
 }

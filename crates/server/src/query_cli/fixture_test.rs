@@ -50,6 +50,7 @@ pub(crate) fn matrix(rows: Vec<MatrixRow>) -> GetMatrixResponse {
         flag_names: Flags::NAMES.iter().map(|(_, name)| (*name).to_owned()).collect(),
         status: "OK".into(),
         warnings: Vec::new(),
+        fanout: None,
         rows,
     }
 }

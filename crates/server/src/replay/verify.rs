@@ -170,6 +170,7 @@ impl Block<'_> {
             row_set: wire::RowSet::Union.into(),
             as_of_unix_ms: 0,
             continuity: wire::Continuity::Inherit.into(),
+            own_only: false,
         }
     }
 
