@@ -208,6 +208,16 @@ impl Node {
 
     /// Time x key range.
     pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Held<Matrix>, NodeError> {
+        self.matrix_as(request, |matrix| matrix).await
+    }
+
+    /// The same, made into what is sent while it has its turn: writing out a large answer takes as long
+    /// as computing it, and would keep the threads busy that carry what sources send.
+    pub(crate) async fn matrix_as<T: Send + 'static>(
+        &self,
+        request: MatrixRequest,
+        written: impl FnOnce(Matrix) -> T + Send + 'static,
+    ) -> Result<Held<T>, NodeError> {
         let recorder = self.recorder()?;
         let answer = move |rooms: &Rooms| {
             let (view, mut room) = (recorder.view()?, None);
@@ -216,7 +226,7 @@ impl Node {
                 Ok(())
             };
             let matrix = matrix_admitted(&view, view.graph(), &request, &mut admit)?;
-            Ok(Held::new(matrix, room))
+            Ok(Held::new(written(matrix), room))
         };
         self.queue.in_turn("matrix", answer).await
     }

@@ -205,6 +205,11 @@ impl<T> Held<T> {
     pub(crate) const fn new(answer: T, room: Option<Room>) -> Self {
         Self { answer, _room: room }
     }
+
+    /// The answer; its memory is no longer set aside for it.
+    pub(crate) fn given_up(self) -> T {
+        self.answer
+    }
 }
 
 impl<T> std::ops::Deref for Held<T> {

@@ -33,8 +33,8 @@ impl HistoryService for History {
         request: Request<wire::GetMatrixRequest>,
     ) -> Result<Response<wire::GetMatrixResponse>, Status> {
         let request = request_from_wire(request.get_ref())?;
-        let matrix = self.node.matrix(request).await.map_err(|error| status(&error))?;
-        Ok(Response::new(matrix_to_wire(&matrix)))
+        let written = self.node.matrix_as(request, |matrix| matrix_to_wire(&matrix)).await;
+        Ok(Response::new(written.map_err(|error| status(&error))?.given_up()))
     }
 
     async fn get_lineage(

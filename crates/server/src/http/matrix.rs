@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use keyviz_lineage::{Flags, KeyRange, Series, Step};
@@ -36,11 +37,13 @@ pub(super) struct Params {
 pub(super) async fn matrix(
     State(node): State<Arc<Node>>,
     params: Result<Query<Params>, QueryRejection>,
-) -> Result<Json<Value>, HttpError> {
+) -> Result<impl IntoResponse, HttpError> {
     let Query(params) =
         params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
-    let matrix = node.matrix(params.request()?).await?;
-    Ok(Json(to_json(&matrix, node.clock.unix_ms())))
+    let now_ms = node.clock.unix_ms();
+    let written = move |matrix| to_json(&matrix, now_ms).to_string();
+    let written = node.matrix_as(params.request()?, written).await?.given_up();
+    Ok(([(header::CONTENT_TYPE, "application/json")], written))
 }
 
 impl Params {
