@@ -191,7 +191,7 @@ pub fn top(now: &Matrix, before: Option<&Matrix>, limit: usize) -> Top {
             rows.push(TopRow { row, now: silent(&window), peak: None, before });
         }
     }
-    rows.sort_by(|a, b| order(a, b));
+    rows.sort_by(order);
     let left_out = rows.len().saturating_sub(limit) as u64;
     rows.truncate(limit);
     Top { series: now.series, now: window, before: past_window, rows, left_out, warnings }

@@ -252,6 +252,17 @@ impl Node {
         Ok(Answered { matrix: self.queue.in_turn("matrix", answer).await?, fan_out: None })
     }
 
+    /// Makes an answer into what is sent, on a thread for that: a large one takes as long as computing it,
+    /// and would keep the threads busy that carry what sources send.
+    pub(crate) async fn written<A: Send + 'static, T: Send + 'static>(
+        &self,
+        answer: A,
+        write: impl FnOnce(A) -> T + Send + 'static,
+    ) -> Result<T, NodeError> {
+        let written = tokio::task::spawn_blocking(move || write(answer)).await;
+        written.map_err(|error| NodeError::Panicked { reason: error.to_string() })
+    }
+
     /// What is known of a range, of what it came from and of what became of it.
     pub(crate) async fn biography(
         &self,

@@ -205,6 +205,17 @@ impl<T> Held<T> {
     pub(crate) const fn new(answer: T, room: Option<Room>) -> Self {
         Self { answer, _room: room }
     }
+
+    /// Something in its place, for which the same memory is set aside.
+    pub(crate) fn replaced<U>(self, answer: U) -> Held<U> {
+        Held { answer, _room: self._room }
+    }
+}
+
+impl AsRef<[u8]> for Held<String> {
+    fn as_ref(&self) -> &[u8] {
+        self.answer.as_bytes()
+    }
 }
 
 impl<T> std::ops::Deref for Held<T> {

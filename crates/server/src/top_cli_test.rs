@@ -116,10 +116,10 @@ fn the_table_says_what_changed_and_what_is_not_known() {
 against 2026-11-19 16:00:00 to 17:00:00 UTC: 1,000 writes, 0.28 per s
   nobody recorded 2026-11-19 16:00:00 to 16:05:00 UTC
 ranges by how much their rate changed
-#  range                        total   share  per s  per s before   change          peak  at              to know
-1  [user:4, user:9\\x1b[31m)       900  90.0 %   0.25          0.01   x 25.0  400 in 1 min  11-20 16:12:00  before: its share of a wider range
-2  (-∞, user:4)                     0   0.0 %      0          0.03     gone                                the range has ended
-3  [user:9, +∞)                   100  10.0 %   0.03             ?  unknown                                2 min in part; sampled; before: 1 h not recorded
+#  range                     total   share  per s  per s before   change          peak  at              to know
+1  [user:4, user:9\\x1b[31m)    900  90.0 %   0.25          0.01   x 25.0  400 in 1 min  11-20 16:12:00  before: its share of a wider range
+2  (-∞, user:4)                  0   0.0 %      0          0.03     gone                                the range has ended
+3  [user:9, +∞)                100  10.0 %   0.03             ?  unknown                                2 min in part; sampled; before: 1 h not recorded
 1,234 more ranges had traffic: --limit shows more";
     assert_eq!(table::lines(&answer()).join("\n"), expected);
     let mut silent = answer();

@@ -40,7 +40,8 @@ impl HistoryService for History {
             false => self.node.matrix(request).await,
         };
         let answered = answered.map_err(|error| status(&error))?;
-        Ok(Response::new(answer_to_wire(&answered)))
+        let written = self.node.written(answered, |answered| answer_to_wire(&answered)).await;
+        Ok(Response::new(written.map_err(|error| status(&error))?))
     }
 
     async fn get_lineage(

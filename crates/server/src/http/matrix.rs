@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use keyviz_lineage::{Flags, KeyRange, Series, Step};
 use keyviz_query::{
     CellState, Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell, MatrixRequest,
@@ -17,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::HttpError;
-use crate::fan_out::Report;
+use crate::fan_out::{Answered, Report};
 use crate::node::{Node, rfc3339};
 
 #[derive(Debug, Deserialize)]
@@ -38,7 +40,7 @@ pub(super) struct Params {
 pub(super) async fn matrix(
     State(node): State<Arc<Node>>,
     params: Result<Query<Params>, QueryRejection>,
-) -> Result<Json<Value>, HttpError> {
+) -> Result<impl IntoResponse, HttpError> {
     let Query(params) =
         params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
     let request = params.request()?;
@@ -46,11 +48,18 @@ pub(super) async fn matrix(
         Some(false) => node.own_matrix(request).await?,
         None | Some(true) => node.matrix(request).await?,
     };
-    let mut json = to_json(&answered.matrix, node.clock.unix_ms());
+    let now_ms = node.clock.unix_ms();
+    let written = node.written(answered, move |answered| body(answered, now_ms)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], written))
+}
+
+/// The answer as JSON. What is set aside for it is given up once it is sent.
+fn body(answered: Answered, now_ms: u64) -> Bytes {
+    let mut json = to_json(&answered.matrix, now_ms);
     if let Some(report) = &answered.fan_out {
         add_fan_out(&mut json, &answered.matrix, report);
     }
-    Ok(Json(json))
+    Bytes::from_owner(answered.matrix.replaced(json.to_string()))
 }
 
 impl Params {
