@@ -130,8 +130,14 @@ pub struct Gathered {
     told: Vec<BTreeMap<(GroupId, u64), Coverage>>,
     blocks: HashMap<(GroupId, LineageId), BTreeMap<u64, HourBlocks>>,
     rollups: BTreeMap<GroupId, Vec<HourRollups>>,
-    unread: BTreeMap<(GroupId, u64), Vec<(Option<LineageId>, String)>>,
+    unread: BTreeMap<(GroupId, u64), Vec<Unread>>,
 }
+
+/// Of which lineage (`None` = all of the group) something cannot be read, and why.
+type Unread = (Option<LineageId>, String);
+
+/// What one part, by its place, has of an hour of a lineage.
+type FromPart = (usize, HourBlocks);
 
 #[derive(Debug, Default)]
 struct GatheredGroup {
@@ -233,7 +239,7 @@ impl Gathered {
     /// not answer.
     pub fn take(&mut self, series: Series, cells: Vec<Cells>) {
         debug_assert_eq!(cells.len(), self.told.len());
-        let mut blocks: HashMap<(GroupId, LineageId), BTreeMap<u64, Vec<(usize, HourBlocks)>>> =
+        let mut blocks: HashMap<(GroupId, LineageId), BTreeMap<u64, Vec<FromPart>>> =
             HashMap::new();
         let mut rollups = Vec::new();
         for (part, cells) in cells.into_iter().enumerate() {

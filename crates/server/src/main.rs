@@ -53,6 +53,7 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one of it
 enum Command {
     /// Run a node: take columns, keep history, answer
     Serve(config::ServeArgs),
