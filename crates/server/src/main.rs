@@ -19,6 +19,7 @@ mod id_cli;
 mod lineage_cli;
 mod listen;
 mod node;
+mod overview;
 mod query_cli;
 mod reopen;
 mod replay;

@@ -1,22 +1,27 @@
-//! `GET .../matrix`: the fields are those of elastickv's key visualizer (contract section 10), with
+//! `GET .../matrix` and `GET .../buckets/{id}`: the fields are those of elastickv's key visualizer (contract section 10), with
 //! keyviz's own added.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use keyviz_lineage::{Flags, KeyRange, Series, Step};
+use keyviz_lineage::{Flags, KeyRange, LineageId, Series, Step};
 use keyviz_query::{
-    CellState, Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell, MatrixRequest,
-    MatrixRow, RowSet,
+    CellState, ColumnTotals, Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell,
+    MatrixRequest, MatrixRow, RowSet,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::HttpError;
+use super::format::Format;
+use super::long::Long;
+use super::long_body;
 use crate::node::{Node, rfc3339};
 
 #[derive(Debug, Deserialize)]
@@ -31,16 +36,77 @@ pub(super) struct Params {
     continuity: Option<String>,
     start: Option<String>,
     end: Option<String>,
+    format: Option<String>,
 }
 
 pub(super) async fn matrix(
     State(node): State<Arc<Node>>,
+    headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
-) -> Result<Json<Value>, HttpError> {
+) -> Result<Response, HttpError> {
     let Query(params) =
         params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let format = Format::asked(params.format.as_deref(), &headers)?;
     let matrix = node.matrix(params.request()?).await?;
-    Ok(Json(to_json(&matrix, node.clock.unix_ms())))
+    respond(matrix, node.clock.unix_ms(), format)
+}
+
+/// `GET .../buckets/{id}`: the rows of that name, or the one of that lineage.
+pub(super) async fn bucket(
+    State(node): State<Arc<Node>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    params: Result<Query<Params>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let Path(id) = id.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) =
+        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    if params.rows.is_some() || params.start.is_some() || params.end.is_some() {
+        return Err(HttpError::invalid_query(
+            "rows, start and end choose among rows; a bucket is asked for by its id alone",
+        ));
+    }
+    let format = Format::asked(params.format.as_deref(), &headers)?;
+    let mut request = params.request()?;
+    let lineage = id.parse::<LineageId>().ok();
+    if let Some(lineage) = lineage
+        && let Some(record) = node.recorder()?.graph().get(lineage)
+    {
+        // Fewer rows to read.
+        request.range = record.range.clone();
+    }
+    // A bucket of the widest question has its id from what it joins, so it is found only there.
+    let is_virtual = id.starts_with("virtual:");
+    for rows in [None, is_virtual.then_some(MAX_ROWS)] {
+        let row_set = if lineage.is_some() { RowSet::Union } else { request.row_set };
+        let mut matrix = node.matrix(MatrixRequest { rows, row_set, ..request.clone() }).await?;
+        matrix
+            .rows
+            .retain(|row| row.bucket_id == id || lineage.is_some() && row.lineage == lineage);
+        if !matrix.rows.is_empty() {
+            // Those of all rows say nothing of this one.
+            matrix.totals.clear();
+            return respond(matrix, node.clock.unix_ms(), format);
+        }
+        if !is_virtual {
+            break;
+        }
+    }
+    let message = format!(
+        "no row of that span is called {id:?}; use a bucket_id of the matrix of the same span, such as route:1, or a lineage id"
+    );
+    Err(HttpError::with_status(StatusCode::NOT_FOUND, "not_found", message))
+}
+
+fn respond(matrix: Matrix, now_ms: u64, format: Format) -> Result<Response, HttpError> {
+    let mut answer = match format {
+        Format::Json => Json(to_json(&matrix, now_ms)).into_response(),
+        Format::Ndjson | Format::Arrow | Format::Parquet => {
+            long_body::respond(Long::new(matrix, now_ms), format)?
+        }
+    };
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(answer)
 }
 
 impl Params {
@@ -132,15 +198,19 @@ fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
         "to_unix_ms": span_end,
         "column_unix_ms": matrix.columns_ms,
         "rows": matrix.rows.iter().map(|row| row_to_json(row, coarse)).collect::<Vec<_>>(),
-        "column_totals": {
-            "recorded": totals.iter().map(|total| total.recorded).collect::<Vec<_>>(),
-            "counted": totals.iter().map(|total| total.counted).collect::<Vec<_>>(),
-            "inherited": totals.iter().map(|total| total.inherited).collect::<Vec<_>>(),
-            "unattributed": totals.iter().map(|total| total.unattributed).collect::<Vec<_>>(),
-        },
+        "column_totals": (!totals.is_empty()).then(|| totals_to_json(totals)),
         "flag_bits": flag_bits,
         "status": if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" },
         "warnings": matrix.warnings,
+    })
+}
+
+fn totals_to_json(totals: &[ColumnTotals]) -> Value {
+    json!({
+        "recorded": totals.iter().map(|total| total.recorded).collect::<Vec<_>>(),
+        "counted": totals.iter().map(|total| total.counted).collect::<Vec<_>>(),
+        "inherited": totals.iter().map(|total| total.inherited).collect::<Vec<_>>(),
+        "unattributed": totals.iter().map(|total| total.unattributed).collect::<Vec<_>>(),
     })
 }
 
