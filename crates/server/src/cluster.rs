@@ -8,7 +8,7 @@
 //! Proof: `cluster_test.rs`.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use keyviz_lineage::{Column, Counts, Entry};
 use tokio::sync::broadcast;
@@ -23,6 +23,8 @@ const RECENT_STEPS: u64 = 3;
 pub(crate) struct Cluster {
     hosts: Mutex<BTreeMap<String, Heard>>,
     stored: broadcast::Sender<Arc<Entry>>,
+    /// Where this node's gRPC is, once it listens.
+    pub(crate) grpc_address: OnceLock<String>,
 }
 
 /// The latest window of a host.
@@ -46,7 +48,8 @@ pub(crate) struct Passing {
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { hosts: Mutex::default(), stored: broadcast::Sender::new(WATCHER_ENTRIES) }
+        let stored = broadcast::Sender::new(WATCHER_ENTRIES);
+        Self { hosts: Mutex::default(), stored, grpc_address: OnceLock::new() }
     }
 }
 

@@ -24,6 +24,7 @@ mod lineage_cli;
 mod listen;
 mod measured;
 mod node;
+mod overview;
 mod profile;
 mod query_cli;
 mod queue;

@@ -218,6 +218,12 @@ impl AsRef<[u8]> for Held<String> {
     }
 }
 
+impl<T> std::ops::DerefMut for Held<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.answer
+    }
+}
+
 impl<T> std::ops::Deref for Held<T> {
     type Target = T;
 

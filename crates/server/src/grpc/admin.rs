@@ -25,17 +25,10 @@ use tonic::{Request, Response, Status};
 use super::history::open_time;
 use super::status;
 use crate::node::Node;
+use crate::overview;
 
 /// Streams of events that are open at a time.
 const MAX_WATCHERS: usize = 64;
-const CALLS: [&str; 6] = [
-    "get_cluster_overview",
-    "get_raft_groups",
-    "get_adapter_summary",
-    "get_key_viz_matrix",
-    "get_route_detail",
-    "stream_events",
-];
 
 pub(super) struct Admin {
     node: Arc<Node>,
@@ -46,6 +39,8 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn new(node: Arc<Node>, address: String) -> Self {
+        // Once a process: the first one stays.
+        let _ = node.cluster.grpc_address.set(address.clone());
         Self { node, address, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
     }
 
@@ -84,49 +79,16 @@ impl AdminService for Admin {
         &self,
         _: Request<wire::GetClusterOverviewRequest>,
     ) -> Result<Response<wire::GetClusterOverviewResponse>, Status> {
-        let (_, groups) = self.groups().await?;
-        let identity = |node_id: &str, grpc_address: &str| wire::NodeIdentity {
-            node_id: node_id.to_owned(),
-            grpc_address: grpc_address.to_owned(),
-        };
-        let members: std::collections::BTreeSet<&String> =
-            groups.iter().flat_map(|group| &group.members).collect();
-        let leaders = groups.iter().filter_map(|group| Some((group.group, group.leaders.last()?)));
-        let now_ms = self.node.clock.unix_ms();
-        Ok(Response::new(wire::GetClusterOverviewResponse {
-            self_: Some(identity(&format!("keyviz@{}", self.address), &self.address)),
-            members: members.into_iter().map(|node| identity(node, "")).collect(),
-            group_leaders: leaders
-                .map(|(raft_group_id, leader)| wire::GroupLeader {
-                    raft_group_id,
-                    leader_node_id: leader.node.clone(),
-                    leader_term: leader.term,
-                })
-                .collect(),
-            aggregate_qps: self.node.cluster.operations_per_second(now_ms),
-            capabilities: CALLS.iter().map(|call| ((*call).to_owned(), true)).collect(),
-        }))
+        let overview = overview::cluster(&self.node, &self.address).await;
+        overview.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn get_raft_groups(
         &self,
         _: Request<wire::GetRaftGroupsRequest>,
     ) -> Result<Response<wire::GetRaftGroupsResponse>, Status> {
-        let (_, groups) = self.groups().await?;
-        let state = |group: &GroupState| {
-            let leader = group.leaders.last();
-            let heard_ms = leader.and_then(|leader| self.node.cluster.heard_ms(&leader.node));
-            wire::RaftGroupState {
-                raft_group_id: group.group,
-                leader_node_id: leader.map(|leader| leader.node.clone()).unwrap_or_default(),
-                leader_term: leader.map_or(0, |leader| leader.term),
-                commit_index: group.applied_index,
-                applied_index: group.applied_index,
-                last_contact_unix_ms: heard_ms.map_or(0, |ms| ms as i64),
-            }
-        };
-        let groups = groups.iter().map(state).collect();
-        Ok(Response::new(wire::GetRaftGroupsResponse { groups }))
+        let groups = overview::raft_groups(&self.node).await;
+        groups.map(Response::new).map_err(|error| status(&error))
     }
 
     async fn get_adapter_summary(

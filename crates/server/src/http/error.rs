@@ -28,6 +28,17 @@ impl HttpError {
         Self { status: StatusCode::BAD_REQUEST, code: "invalid_body", message: message.into() }
     }
 
+    /// Something that cannot happen has.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "internal",
+            message: format!(
+                "the answer could not be encoded: {error}; this is a bug, please report it"
+            ),
+        }
+    }
+
     pub(super) fn with_status(
         status: StatusCode,
         code: &'static str,

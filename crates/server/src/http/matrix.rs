@@ -1,26 +1,29 @@
-//! `GET .../matrix`: the fields are those of elastickv's key visualizer (contract section 10), with
+//! `GET .../matrix` and `GET .../buckets/{id}`: the fields are those of elastickv's key visualizer (contract section 10), with
 //! keyviz's own added.
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::header;
-use axum::response::IntoResponse;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use keyviz_lineage::{Flags, KeyRange, Series, Step};
+use keyviz_lineage::{Flags, KeyRange, LineageId, Series, Step};
 use keyviz_query::{
-    CellState, Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell, MatrixRequest,
-    MatrixRow, RowSet,
+    CellState, ColumnTotals, Continuity, MAX_LISTED_ROUTES, MAX_ROWS, Matrix, MatrixCell,
+    MatrixRequest, MatrixRow, RowSet,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::error::HttpError;
+use super::format::Format;
+use super::long::Long;
+use super::long_body;
 use crate::fan_out::{Answered, Report};
-use crate::node::{Node, rfc3339};
+use crate::node::{Node, NodeError, rfc3339};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,22 +38,83 @@ pub(super) struct Params {
     start: Option<String>,
     end: Option<String>,
     fanout: Option<bool>,
+    format: Option<String>,
 }
 
 pub(super) async fn matrix(
     State(node): State<Arc<Node>>,
+    headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
-) -> Result<impl IntoResponse, HttpError> {
+) -> Result<Response, HttpError> {
     let Query(params) =
         params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
-    let request = params.request()?;
-    let answered = match params.fanout {
-        Some(false) => node.own_matrix(request).await?,
-        None | Some(true) => node.matrix(request).await?,
-    };
+    let format = Format::asked(params.format.as_deref(), &headers)?;
+    let answered = params.ask(&node, params.request()?).await?;
+    respond(&node, answered, format).await
+}
+
+/// `GET .../buckets/{id}`: the rows of that name, or the one of that lineage.
+pub(super) async fn bucket(
+    State(node): State<Arc<Node>>,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    params: Result<Query<Params>, QueryRejection>,
+) -> Result<Response, HttpError> {
+    let Path(id) = id.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) =
+        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    if params.rows.is_some() || params.start.is_some() || params.end.is_some() {
+        return Err(HttpError::invalid_query(
+            "rows, start and end choose among rows; a bucket is asked for by its id alone",
+        ));
+    }
+    let format = Format::asked(params.format.as_deref(), &headers)?;
+    let mut request = params.request()?;
+    let lineage = id.parse::<LineageId>().ok();
+    if let Some(lineage) = lineage
+        && let Some(record) = node.recorder()?.graph().get(lineage)
+    {
+        // Fewer rows to read.
+        request.range = record.range.clone();
+    }
+    // A bucket of the widest question has its id from what it joins, so it is found only there.
+    let is_virtual = id.starts_with("virtual:");
+    for rows in [None, is_virtual.then_some(MAX_ROWS)] {
+        let row_set = if lineage.is_some() { RowSet::Union } else { request.row_set };
+        let request = MatrixRequest { rows, row_set, ..request.clone() };
+        let mut answered = params.ask(&node, request).await?;
+        let matrix = &mut *answered.matrix;
+        matrix
+            .rows
+            .retain(|row| row.bucket_id == id || lineage.is_some() && row.lineage == lineage);
+        if !matrix.rows.is_empty() {
+            // Those of all rows say nothing of this one.
+            matrix.totals.clear();
+            return respond(&node, answered, format).await;
+        }
+        if !is_virtual {
+            break;
+        }
+    }
+    let message = format!(
+        "no row of that span is called {id:?}; use a bucket_id of the matrix of the same span, such as route:1, or a lineage id"
+    );
+    Err(HttpError::with_status(StatusCode::NOT_FOUND, "not_found", message))
+}
+
+async fn respond(node: &Node, answered: Answered, format: Format) -> Result<Response, HttpError> {
     let now_ms = node.clock.unix_ms();
-    let written = node.written(answered, move |answered| body(answered, now_ms)).await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], written))
+    let mut answer = match format {
+        Format::Json => {
+            let written = node.written(answered, move |answered| body(answered, now_ms)).await?;
+            ([(header::CONTENT_TYPE, "application/json")], written).into_response()
+        }
+        Format::Ndjson | Format::Arrow | Format::Parquet => {
+            long_body::respond(Long::new(answered.matrix, now_ms), format)?
+        }
+    };
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(answer)
 }
 
 /// The answer as JSON. What is set aside for it is given up once it is sent.
@@ -63,6 +127,14 @@ fn body(answered: Answered, now_ms: u64) -> Bytes {
 }
 
 impl Params {
+    /// Asks all nodes, unless only this one is to answer.
+    async fn ask(&self, node: &Node, request: MatrixRequest) -> Result<Answered, NodeError> {
+        match self.fanout {
+            Some(false) => node.own_matrix(request).await,
+            None | Some(true) => node.matrix(request).await,
+        }
+    }
+
     fn request(&self) -> Result<MatrixRequest, HttpError> {
         let series = match self.series.as_deref() {
             None => Series::Writes,
@@ -151,12 +223,7 @@ fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
         "to_unix_ms": span_end,
         "column_unix_ms": matrix.columns_ms,
         "rows": matrix.rows.iter().map(|row| row_to_json(row, coarse)).collect::<Vec<_>>(),
-        "column_totals": {
-            "recorded": totals.iter().map(|total| total.recorded).collect::<Vec<_>>(),
-            "counted": totals.iter().map(|total| total.counted).collect::<Vec<_>>(),
-            "inherited": totals.iter().map(|total| total.inherited).collect::<Vec<_>>(),
-            "unattributed": totals.iter().map(|total| total.unattributed).collect::<Vec<_>>(),
-        },
+        "column_totals": (!totals.is_empty()).then(|| totals_to_json(totals)),
         "flag_bits": flag_bits,
         "status": if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" },
         "warnings": matrix.warnings,
@@ -180,6 +247,15 @@ fn add_fan_out(json: &mut Value, matrix: &Matrix, report: &Report) {
     for (json, _) in rows.filter(|(_, row)| report.is_degraded(&row.groups)) {
         json["degraded"] = json!(true);
     }
+}
+
+fn totals_to_json(totals: &[ColumnTotals]) -> Value {
+    json!({
+        "recorded": totals.iter().map(|total| total.recorded).collect::<Vec<_>>(),
+        "counted": totals.iter().map(|total| total.counted).collect::<Vec<_>>(),
+        "inherited": totals.iter().map(|total| total.inherited).collect::<Vec<_>>(),
+        "unattributed": totals.iter().map(|total| total.unattributed).collect::<Vec<_>>(),
+    })
 }
 
 fn row_to_json(row: &MatrixRow, coarse: bool) -> Value {

@@ -6,13 +6,17 @@
 
 mod adapters;
 mod backup;
+mod cluster;
 mod door;
 mod error;
+mod format;
 mod health;
 mod hot_keys;
 mod ingest;
 mod keep;
 mod lineage;
+mod long;
+mod long_body;
 mod matrix;
 mod metrics;
 mod page;
@@ -29,6 +33,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::routing::{delete, get, post};
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate as _};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -73,6 +78,10 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route(&format!("{API}/status"), get(status::status))
         .route(&format!("{API}/events"), get(lineage::events))
         .route(&format!("{ADMIN}/adapters/summary"), get(adapters::summary))
+        .route(&format!("{ADMIN}/cluster/overview"), get(cluster::cluster))
+        .route(&format!("{ADMIN}/raft/groups"), get(cluster::raft_groups))
+        .route(&format!("{ADMIN}/routes"), get(cluster::routes))
+        .route(&format!("{API}/buckets/{{id}}"), get(matrix::bucket))
         .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))
         .route(&format!("{API}/pins"), get(keep::pins).post(keep::pin))
         .route(&format!("{API}/pins/{{id}}"), delete(keep::unpin))
@@ -87,7 +96,10 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route("/debug/pprof/heap", get(profile::heap))
         .route(&format!("{API}/backup"), post(backup::backup))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), door::ask_for_token))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(
+            // Compressed already.
+            DefaultPredicate::new().and(NotForContentType::const_new(format::PARQUET)),
+        ))
         .layer(fixed(header::CACHE_CONTROL, "no-store"))
         .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
