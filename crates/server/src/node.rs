@@ -24,6 +24,7 @@ use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
 use crate::hot_keys::{Board, NoHotKeys, Question};
+use crate::measured::Measured;
 use crate::queue::{Held, Queue, Rooms};
 
 /// Hot keys of windows that end later than this are not believed: they would make all others look old.
@@ -86,6 +87,7 @@ pub(crate) struct Node {
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
+    pub(crate) measured: Measured,
     pub(crate) queue: Queue,
     stopping: watch::Sender<bool>,
     /// Monotonic milliseconds.
@@ -98,9 +100,9 @@ impl Node {
         default_step: Step,
         backup_dir: Option<PathBuf>,
         auth: Arc<Auth>,
-    ) -> Arc<Self> {
+    ) -> prometheus::Result<Arc<Self>> {
         let started_ms = clock.monotonic_ms();
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             queue: Queue::new(Arc::clone(&clock)),
             behind: RwLock::new(Behind::Starting),
             reopened: watch::Sender::new(0),
@@ -112,9 +114,10 @@ impl Node {
             backup_dir,
             hot_keys: Arc::default(),
             auth,
+            measured: Measured::new()?,
             stopping: watch::Sender::new(false),
             started_ms,
-        })
+        }))
     }
 
     pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
@@ -189,9 +192,12 @@ impl Node {
     ) -> impl Future<Output = (u64, Verdict)> + Send + use<'a> {
         let passing: Option<Passing> =
             entry.as_ref().ok().map(|entry| self.cluster.passing(&source.node, entry));
+        let began_ns = self.clock.monotonic_ns();
         let answer = recorder.queue(source, sequence, entry);
         async move {
             let (sequence, verdict) = answer.await;
+            let took_ns = self.clock.monotonic_ns().saturating_sub(began_ns);
+            self.measured.acknowledged.observe(took_ns as f64 / 1e9);
             if let (Verdict::Stored { .. }, Some(passing)) = (&verdict, passing) {
                 self.cluster.stored(passing, self.clock.unix_ms());
             }

@@ -16,6 +16,7 @@ mod lineage;
 mod matrix;
 mod metrics;
 mod page;
+mod profile;
 mod status;
 mod top;
 
@@ -81,7 +82,9 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(max_message_bytes))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
-        // Behind the time limit: a backup takes as long as copying does.
+        // Behind the time limit: a backup takes as long as copying does, a profile as long as it is asked to.
+        .route("/debug/pprof/profile", get(profile::cpu))
+        .route("/debug/pprof/heap", get(profile::heap))
         .route(&format!("{API}/backup"), post(backup::backup))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), door::ask_for_token))
         .layer(CompressionLayer::new())
