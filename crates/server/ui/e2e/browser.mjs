@@ -15,11 +15,15 @@ export function browserPath() {
 
 export const launch = () => chromium.launch({ executablePath: browserPath(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
 
+/** While the page is worked on: `dist/` as it is on disk, instead of what the node embeds (KEYVIZ_PAGE=1). */
+const fromDisk = (page) => page.route('**/assets/*', (route) => route.fulfill({ path: new URL(`../dist${new URL(route.request().url()).pathname}`, import.meta.url).pathname }));
+
 /** A page of 1440 x 900 whose troubles are collected in `page.troubles`. `options` as of a browser context. */
 export async function open(browser, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, deviceScaleFactor: 1, timezoneId: 'Europe/Berlin', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(120_000);
+  if (process.env.KEYVIZ_PAGE) await fromDisk(page);
+  page.setDefaultTimeout(Number(process.env.PATIENCE_MS ?? 300_000));
   page.troubles = [];
   page.on('pageerror', (error) => page.troubles.push(String(error)));
   page.on('console', (message) => {
@@ -31,7 +35,7 @@ export async function open(browser, options = {}) {
 
 /** Until the page shows an answer (or `kind` of panel), and has drawn it. */
 export async function drawn(page) {
-  await page.waitForFunction(() => document.querySelector('#foot')?.textContent !== '' && document.querySelector('#progress') === null);
+  await page.waitForFunction(() => Boolean(document.querySelector('#foot')?.textContent) && document.querySelector('#progress') === null);
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done()))));
 }
 

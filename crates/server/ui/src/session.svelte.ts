@@ -45,7 +45,7 @@ export class Session {
   private frame = 0;
   private moving = false;
   private failures = 0;
-  private lastPush = 0;
+  private lastPush = -Infinity;
   private onDraw: () => void = () => undefined;
 
   now(): number { return Date.now() + this.skew; }

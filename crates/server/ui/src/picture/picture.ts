@@ -8,7 +8,7 @@ import type { Shown } from '../model/url';
 import { drawKeyAxis, drawTimeAxis, gutterWidth, labelRows } from './axes';
 import { colourTables, makeScale, pack, parseColour, roundTop, tableOf, type Scale } from './colour';
 import { drawMarks, kindOf, markAt, placeMarks, touches, type EventMark, type Happening } from './events';
-import { Pyramid, valueOf } from './pyramid';
+import { Pyramid } from './pyramid';
 import { cellUnder, gridOf, largest, paint, survey, type Cell, type Grid, type Inks } from './raster';
 import { drawGaps, drawSteps, niceTop, poolSeries } from './strip';
 import { fitCanvas, type Box, type Theme } from './theme';
@@ -142,11 +142,10 @@ export class Picture {
     this.grid = grid;
     const bytes = seriesWords(shown.series).bytes;
     if (!moving || !this.found || this.autoTop === 0) {
-      const seen = survey(grid);
-      const max = Math.round(valueOf(seen.value));
+      const { max, marks } = survey(m, this.values(shown), grid);
       this.autoTop = roundTop(max, bytes);
       this.found = {
-        max, marks: seen.marks, pooled: grid.levelX > 0 || grid.levelY > 0, anyLost: false,
+        max, marks, pooled: grid.levelX > 0 || grid.levelY > 0, anyLost: false,
         scale: makeScale(this.topOf(shown), shown.scale, shown.bright),
       };
     }

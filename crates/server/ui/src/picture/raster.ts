@@ -50,21 +50,20 @@ export function gridOf(m: Model, pyramid: Pyramid, view: View, width: number, he
   };
 }
 
-/** The largest (quantised) value in view and all marks in it; for the scale and the legend. */
-export function survey(grid: Grid): { value: number; marks: number } {
+/** The largest value in view, exact, and all marks in it; for the scale and the legend. */
+export function survey(m: Model, values: Float64Array, grid: Grid): { max: number; marks: number } {
   const { level, levelX, levelY } = grid;
-  let value = 0;
   let marks = 0;
   const stopX = Math.ceil(grid.col1 / 2 ** levelX);
   const stopY = Math.ceil(grid.row1 / 2 ** levelY);
-  const startX = grid.col0 >> levelX;
   for (let r = grid.row0 >> levelY; r < stopY; r++) {
-    for (let k = r * level.cols + startX, stop = r * level.cols + stopX; k < stop; k++) {
-      if (level.value[k] > value) value = level.value[k];
-      marks |= level.marks[k];
-    }
+    for (let k = r * level.cols + (grid.col0 >> levelX), stop = r * level.cols + stopX; k < stop; k++) marks |= level.marks[k];
   }
-  return { value, marks };
+  let max = 0;
+  for (let r = grid.row0; r < grid.row1; r++) {
+    for (let k = r * m.n + grid.col0, stop = r * m.n + grid.col1; k < stop; k++) if (values[k] > max) max = values[k];
+  }
+  return { max, marks };
 }
 
 export interface Inks {
