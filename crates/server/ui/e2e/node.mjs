@@ -17,7 +17,7 @@ export class Node {
     const node = new Node();
     node.folder = mkdtempSync(join(tmpdir(), 'keyviz-e2e-'));
     const own = typeof flags.at(-1) === 'function' ? flags.pop()(node.folder) : [];
-    node.process = spawn(KEYVIZ, ['serve', '--data-dir', join(node.folder, 'node'), '--grpc', '127.0.0.1:0', '--http', '127.0.0.1:0', '--step', '60s', ...flags, ...own]);
+    node.process = spawn(KEYVIZ, ['serve', '--data-dir', join(node.folder, 'node'), '--grpc', '127.0.0.1:0', '--http', '127.0.0.1:0', ...(flags.includes('--step') ? [] : ['--step', '60s']), ...flags, ...own]);
     let said = '';
     await new Promise((ready, failed) => {
       const listen = (chunk) => {

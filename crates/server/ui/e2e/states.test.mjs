@@ -199,6 +199,36 @@ test('each flag and state has a look and a word of its own', async () => {
   await done(page);
 });
 
+test('live: what arrives is drawn, and a zoom holds the span without ending that', async () => {
+  const node = await Node.start('--step', '1s');
+  try {
+    const begin = Math.floor(Date.now() / 1000) * 1000 - 30_000;
+    let sequence = 0;
+    const post = (writes) => {
+      // Each its own window, however fast this goes.
+      const window = begin + 1000 * sequence++;
+      return node.post('columns', JSON.stringify({ node_id: 'live', window_unix_ms: window, step_ms: 1000, rows: [{ route_id: 1, group_id: 1, start: '', writes: writes * sequence }] }));
+    };
+    await post(1);
+    const page = await open(browser);
+    await page.goto(`${node.url}/?series=writes&span=600000`);
+    await drawn(page);
+    const shows = (text) => page.waitForFunction((want) => document.querySelector('#legend .max')?.textContent.includes(want), text);
+    await post(1000);
+    await shows('2,000');
+    assert.equal(await page.locator('#status').innerText(), 'live');
+    const canvas = await page.locator('#over').boundingBox();
+    await page.mouse.move(canvas.x + canvas.width * 0.7, canvas.y + 200);
+    await page.mouse.wheel(0, 500);
+    await page.waitForFunction(() => new URL(location.href).searchParams.get('live') !== null && new URL(location.href).searchParams.has('top'));
+    await post(2000);
+    await shows('6,000');
+    await done(page);
+  } finally {
+    await node.stop();
+  }
+});
+
 test('no violation: dark and light, large and small, with everything open', async () => {
   for (const options of [{ colorScheme: 'light' }, { colorScheme: 'dark' }, { colorScheme: 'dark', viewport: { width: 390, height: 844 } }]) {
     const page = await open(browser, options);

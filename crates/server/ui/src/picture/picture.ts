@@ -206,11 +206,11 @@ export class Picture {
 
   /** Hairlines between tall rows, so that neighbours of one colour stay two rows. */
   private rowLines(ctx: CanvasRenderingContext2D): void {
-    const { box, view, theme } = this;
+    const { box, view } = this;
     const h = box.h / (view.y1 - view.y0);
-    if (h < 7 || !theme) return;
-    ctx.fillStyle = theme.bg;
-    ctx.globalAlpha = h < 14 ? 0.35 : 0.8;
+    if (h < 7) return;
+    ctx.fillStyle = '#000';
+    ctx.globalAlpha = h < 14 ? 0.3 : 0.55;
     for (let r = Math.ceil(view.y0 + 1e-6); r < view.y1; r++) ctx.fillRect(box.x, Math.round(this.yOf(r)), box.w, 1);
     ctx.globalAlpha = 1;
   }
