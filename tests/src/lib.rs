@@ -23,6 +23,7 @@
 // Test code: it panics on purpose and asks the machine's clock.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+pub mod certificates;
 pub mod columns;
 pub mod disk;
 pub mod golden;

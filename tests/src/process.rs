@@ -278,8 +278,9 @@ impl NodeSpec {
     /// As said.
     pub fn try_start(&self) -> Result<Node, Process> {
         let process = self.spawn();
-        // keyviz ready: page http://ADDR/ grpc ADDR data DIR
-        let Some(line) = process.line("keyviz ready: page http://") else { return Err(process) };
+        // keyviz ready: page http(s)://ADDR/ grpc ADDR data DIR
+        let Some(line) = process.line("keyviz ready: page ") else { return Err(process) };
+        let (_, line) = line.split_once("://").unwrap_or_else(|| panic!("{line:?}"));
         let (http, rest) = line.split_once("/ grpc ").unwrap_or_else(|| panic!("{line:?}"));
         let (grpc, _) = rest.split_once(" data ").unwrap_or_else(|| panic!("{line:?}"));
         Ok(Node { process, http: http.to_owned(), grpc: grpc.to_owned() })

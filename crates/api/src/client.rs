@@ -21,11 +21,12 @@ use prost::Message as _;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::ambient;
 use crate::convert::{entry_to_wire, hot_keys_to_wire, live_to_wire};
+use crate::tls::{Tls, innermost};
 use crate::token::Bearer;
 use crate::wire::ingest as wire;
 use crate::wire::ingest::ingest_service_client::IngestServiceClient;
@@ -36,7 +37,7 @@ const IN_FLIGHT_ENTRIES: usize = 64;
 /// How a sender reaches its node.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Address of the node's gRPC port, `host:port`.
+    /// Address of the node's gRPC port, `host:port` or `https://host:port`.
     pub address: String,
     /// Who is speaking.
     pub source: SourceId,
@@ -44,12 +45,16 @@ pub struct ClientConfig {
     pub buffer_bytes: usize,
     /// A file with the token to be shown, read at every connection. Default none.
     pub token_file: Option<PathBuf>,
+    /// What is trusted and shown where the address says `https://`; read at every connection. Default:
+    /// the system's authorities, and nothing.
+    pub tls: Tls,
 }
 
 impl ClientConfig {
     /// The defaults for `source` speaking to `address`.
     pub fn new(address: impl Into<String>, source: SourceId) -> Self {
-        Self { address: address.into(), source, buffer_bytes: 64 << 20, token_file: None }
+        let (address, tls) = (address.into(), Tls::default());
+        Self { address, source, buffer_bytes: 64 << 20, token_file: None, tls }
     }
 }
 
@@ -375,10 +380,11 @@ async fn converse(shared: &Arc<Shared>) -> Result<(), tonic::Status> {
 }
 
 async fn connect(shared: &Shared) -> Result<Channel, tonic::Status> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", shared.config.address))
-        .map_err(|error| {
-            tonic::Status::invalid_argument(format!("address {:?}: {error}", shared.config.address))
-        })?
+    let config = &shared.config;
+    let endpoint = config
+        .tls
+        .endpoint(&config.address)
+        .map_err(|error| tonic::Status::invalid_argument(error.to_string()))?
         .connect_timeout(Duration::from_secs(2))
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5));
@@ -420,15 +426,6 @@ async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
         }
         _ => Err(tonic::Status::internal("the node did not greet back")),
     }
-}
-
-/// The cause that says most: tonic's own errors only say "transport error".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// A request wraps what it carries in a tag and a length.

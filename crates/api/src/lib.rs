@@ -1,13 +1,15 @@
 //! Generated wire types, their conversions, and the client that sends columns.
 //!
 //! Responsible for: `proto/` as Rust ([`wire`]), wire <-> domain ([`convert`]), the ordered stream
-//! with its resend buffer ([`client`]), the tokens that clients show ([`token`]), and the one place that asks the machine for time and
-//! randomness ([`ambient`]).
+//! with its resend buffer ([`client`]), the tokens that clients show ([`token`]), how they reach a node, in
+//! plain or over TLS ([`tls`]), and the one place that asks the machine for time and randomness
+//! ([`ambient`]).
 //! Must not: know how anything is stored.
 
 pub mod ambient;
 pub mod client;
 pub mod convert;
+pub mod tls;
 pub mod token;
 
 /// The generated messages and services.

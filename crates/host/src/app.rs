@@ -71,7 +71,8 @@ pub(crate) async fn run(flags: Flags) -> Result<(), HostError> {
     };
     let start_sender = |address| {
         let token_file = flags.keyviz_token_file.clone();
-        IngestSender::start(ClientConfig { token_file, ..ClientConfig::new(address, source) })
+        let tls = flags.keyviz_tls();
+        IngestSender::start(ClientConfig { token_file, tls, ..ClientConfig::new(address, source) })
     };
     let outbox = Arc::new(Outbox::new(ledger, flags.keyviz.clone().map(start_sender)));
     let hot_keys = flags.hot_keys.then(|| HotKeySettings::with_seed(ambient::new_seed()));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use keyviz_api::tls::Tls;
 use keyviz_lineage::Step;
 
 use crate::catalogue::even_boundaries;
@@ -30,11 +31,31 @@ pub(crate) struct Flags {
     pub(crate) data_dir: PathBuf,
     /// The keyviz node's gRPC address. Without it the sampler runs and its columns go nowhere but
     /// to the ledger.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "[https://]HOST:PORT")]
     pub(crate) keyviz: Option<String>,
     /// File with the write token that the keyviz node asks for; read again at every connection.
     #[arg(long, value_name = "FILE", env = "KEYVIZ_TOKEN_FILE")]
     pub(crate) keyviz_token_file: Option<PathBuf>,
+    /// File (PEM) with the authorities that may have signed the keyviz node's certificate; it is then
+    /// spoken to over TLS. Without it https:// trusts those of the system.
+    #[arg(long, value_name = "FILE", env = "KEYVIZ_TLS_CA_FILE")]
+    pub(crate) keyviz_tls_ca_file: Option<PathBuf>,
+    /// File (PEM) with the certificate to be shown to a keyviz node that asks for one.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEYVIZ_TLS_CLIENT_CERT_FILE",
+        requires = "keyviz_tls_key_file"
+    )]
+    pub(crate) keyviz_tls_cert_file: Option<PathBuf>,
+    /// File (PEM) with its key.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "KEYVIZ_TLS_CLIENT_KEY_FILE",
+        requires = "keyviz_tls_cert_file"
+    )]
+    pub(crate) keyviz_tls_key_file: Option<PathBuf>,
     /// Length of a column: at least 1s, divides 1h.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     pub(crate) step: Duration,
@@ -83,6 +104,15 @@ pub(crate) enum LogFormat {
 }
 
 impl Flags {
+    /// What is trusted and shown when keyviz is spoken to over TLS.
+    pub(crate) fn keyviz_tls(&self) -> Tls {
+        Tls {
+            ca_file: self.keyviz_tls_ca_file.clone(),
+            cert_file: self.keyviz_tls_cert_file.clone(),
+            key_file: self.keyviz_tls_key_file.clone(),
+        }
+    }
+
     /// The step of the columns.
     pub(crate) fn column_step(&self) -> Result<Step, HostError> {
         let step_ms = u64::try_from(self.step.as_millis()).unwrap_or(u64::MAX);

@@ -6,7 +6,9 @@
 //! | `GET` and `HEAD`, every gRPC call that answers | a read or a write token |
 //! | everything else | a write token |
 //!
-//! Without token files nobody is asked (and the ports stay on loopback, see `config`). Every token of a
+//! Where client certificates are asked for (`tls`), who has shown none gets no further than the first line,
+//! and without token files a certificate lets into everything. Without either nobody is asked (and the
+//! ports stay on loopback, see `config`). Every token of a
 //! file is valid, so that a new one can be rotated in before an old one goes; a file that changes is
 //! read again within a second, and one that cannot be read any more leaves the old tokens in force.
 //! Invariants: tokens are compared in constant time, all of them each time; none is logged; every
@@ -19,16 +21,17 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use keyviz_api::token::{Token, TokenError, read_file};
 use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::followed::Followed;
+use crate::listen::Peer;
 
 /// How often a token file is looked at.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +51,8 @@ pub(crate) enum Access {
 /// Why nobody gets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// No certificate was shown.
+    NoCertificate,
     /// No token was shown.
     Missing,
     /// It is not one of the valid ones.
@@ -60,7 +65,8 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Every reason, with the name that metrics and the audit log give it.
-    pub(crate) const ALL: [(Self, &'static str); 4] = [
+    pub(crate) const ALL: [(Self, &'static str); 5] = [
+        (Self::NoCertificate, "no_certificate"),
         (Self::Missing, "missing"),
         (Self::Unknown, "unknown"),
         (Self::ReadOnly, "read_only"),
@@ -75,6 +81,9 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NoCertificate => {
+                "this node asks for a client certificate (--tls-cert-file and --tls-key-file for keyviz's own tools)"
+            }
             Self::Missing => {
                 "this node asks for a token: send `Authorization: Bearer TOKEN` (--token-file for keyviz's own tools)"
             }
@@ -88,40 +97,23 @@ impl fmt::Display for Refusal {
 /// A token file, followed.
 struct Tokens {
     path: PathBuf,
-    /// When it and what is said of it was changed, how long it is, which file it is.
-    stamp: ArcSwap<Option<Stamp>>,
-    valid: ArcSwap<Vec<Token>>,
-}
-
-type Stamp = (SystemTime, (i64, i64), u64, u64);
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let found = std::fs::metadata(path).ok()?;
-    // A `chmod` changes what may be done with it, and nothing else.
-    let said = (found.ctime(), found.ctime_nsec());
-    Some((found.modified().ok()?, said, found.len(), found.ino()))
+    valid: Followed<Vec<Token>>,
 }
 
 impl Tokens {
     fn open(path: &Path) -> Result<Self, TokenError> {
-        let stamp = ArcSwap::from_pointee(stamp(path));
-        let valid = ArcSwap::from_pointee(read_file(path)?);
-        Ok(Self { path: path.to_owned(), stamp, valid })
+        let valid = Followed::open(vec![path.to_owned()], || read_file(path))?;
+        Ok(Self { path: path.to_owned(), valid })
     }
 
     fn follow(&self) {
-        let found = stamp(&self.path);
-        if found == **self.stamp.load() {
-            return;
-        }
-        self.stamp.store(Arc::new(found));
-        match read_file(&self.path) {
-            Ok(tokens) => {
+        match self.valid.follow(|| read_file(&self.path)) {
+            None => {}
+            Some(Ok(tokens)) => {
                 let names: Vec<&str> = tokens.iter().map(|token| token.name.as_str()).collect();
                 tracing::info!(target: "keyviz::audit", path = %self.path.display(), ?names, "tokens are read again");
-                self.valid.store(Arc::new(tokens));
             }
-            Err(error) => tracing::error!(%error, "the tokens from before stay in force"),
+            Some(Err(error)) => tracing::error!(%error, "the tokens from before stay in force"),
         }
     }
 
@@ -135,32 +127,39 @@ impl Tokens {
 }
 
 /// Both ports' door.
-#[derive(Default)]
 pub(crate) struct Auth {
     tokens: Option<Both>,
+    /// Whether who comes has to have shown a certificate; TLS has verified it.
+    asks_certificate: bool,
+    refusals: DefaultKeyedRateLimiter<IpAddr>,
     refused: [AtomicU64; Refusal::ALL.len()],
 }
 
 struct Both {
     read: Option<Tokens>,
     write: Tokens,
-    refusals: DefaultKeyedRateLimiter<IpAddr>,
 }
 
 impl Auth {
-    /// Asks for the tokens of these files; of none, nobody.
+    /// Asks for the tokens of these files; without any, nobody.
     ///
     /// # Errors
     /// A file that cannot be used.
-    pub(crate) fn open(read: Option<&Path>, write: Option<&Path>) -> Result<Self, TokenError> {
-        let Some(write) = write else { return Ok(Self::default()) };
-        let quota = Quota::per_second(REFUSALS_PER_SECOND).allow_burst(REFUSALS_AT_ONCE);
-        let both = Both {
-            read: read.map(Tokens::open).transpose()?,
-            write: Tokens::open(write)?,
-            refusals: RateLimiter::keyed(quota),
+    pub(crate) fn open(
+        read: Option<&Path>,
+        write: Option<&Path>,
+        asks_certificate: bool,
+    ) -> Result<Self, TokenError> {
+        let open = |write| {
+            Ok(Both { read: read.map(Tokens::open).transpose()?, write: Tokens::open(write)? })
         };
-        Ok(Self { tokens: Some(both), ..Self::default() })
+        let quota = Quota::per_second(REFUSALS_PER_SECOND).allow_burst(REFUSALS_AT_ONCE);
+        Ok(Self {
+            tokens: write.map(open).transpose()?,
+            asks_certificate,
+            refusals: RateLimiter::keyed(quota),
+            refused: Default::default(),
+        })
     }
 
     /// Follows the files for as long as it runs.
@@ -178,27 +177,28 @@ impl Auth {
         Refusal::ALL.iter().map(|(_, name)| *name).zip(counts)
     }
 
-    /// Lets in who shows the right token. `what` is told to the audit log: the method and the path.
+    /// Lets in who shows what is asked for. `what` is told to the audit log: the method and the path.
     pub(crate) fn admit(
         &self,
         access: Access,
-        peer: Option<SocketAddr>,
+        peer: Option<Peer>,
         authorization: Option<&[u8]>,
         what: fmt::Arguments<'_>,
     ) -> Result<(), Refusal> {
-        let Some(both) = &self.tokens else { return Ok(()) };
-        match both.judge(access, authorization) {
-            Ok(name) => {
+        let address = peer.map(|peer| peer.address);
+        match self.judge(access, peer, authorization) {
+            Ok(None) => Ok(()),
+            Ok(Some(name)) => {
                 if access == Access::Write {
-                    tracing::info!(target: "keyviz::audit", token = name, ?peer, %what, "write");
+                    tracing::info!(target: "keyviz::audit", token = name, peer = ?address, %what, "write");
                 }
                 Ok(())
             }
             Err(refusal) => {
-                let refusal = if both.is_patient(peer) { refusal } else { Refusal::TooMany };
+                let refusal = if self.is_patient(address) { refusal } else { Refusal::TooMany };
                 if refusal != Refusal::TooMany {
                     let why = refusal.name();
-                    tracing::warn!(target: "keyviz::audit", why, ?peer, %what, "refused");
+                    tracing::warn!(target: "keyviz::audit", why, peer = ?address, %what, "refused");
                 }
                 let at = Refusal::ALL.iter().position(|(one, _)| *one == refusal);
                 let count = at.and_then(|at| self.refused.get(at));
@@ -206,6 +206,34 @@ impl Auth {
                 Err(refusal)
             }
         }
+    }
+
+    /// The name of what lets in; `None` where nobody is asked.
+    fn judge(
+        &self,
+        access: Access,
+        peer: Option<Peer>,
+        authorization: Option<&[u8]>,
+    ) -> Result<Option<String>, Refusal> {
+        if self.asks_certificate && !peer.is_some_and(|peer| peer.is_certified) {
+            return Err(Refusal::NoCertificate);
+        }
+        match &self.tokens {
+            Some(both) => both.judge(access, authorization).map(Some),
+            None => Ok(self.asks_certificate.then(|| "a client certificate".to_owned())),
+        }
+    }
+
+    /// Whether a peer has not been refused too often of late. Who is let in is never asked.
+    fn is_patient(&self, peer: Option<SocketAddr>) -> bool {
+        let peer = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| neighbourhood(peer.ip()));
+        if self.refusals.len() > MAX_PEERS {
+            self.refusals.retain_recent();
+        }
+        // More than can be remembered: one budget for all that are new.
+        let peer =
+            if self.refusals.len() > MAX_PEERS { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { peer };
+        self.refusals.check_key(&peer).is_ok()
     }
 }
 
@@ -222,18 +250,6 @@ impl Both {
             (Access::Write, None, Some(_)) => Err(Refusal::ReadOnly),
             (_, None, None) => Err(Refusal::Unknown),
         }
-    }
-
-    /// Whether a peer has not been refused too often of late. A good token is never asked.
-    fn is_patient(&self, peer: Option<SocketAddr>) -> bool {
-        let peer = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| neighbourhood(peer.ip()));
-        if self.refusals.len() > MAX_PEERS {
-            self.refusals.retain_recent();
-        }
-        // More than can be remembered: one budget for all that are new.
-        let peer =
-            if self.refusals.len() > MAX_PEERS { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { peer };
-        self.refusals.check_key(&peer).is_ok()
     }
 }
 

@@ -18,7 +18,7 @@ fn admit(auth: &Auth, access: Access, shown: Option<&str>) -> Result<(), Refusal
 }
 
 fn admit_from(auth: &Auth, access: Access, shown: Option<&str>, peer: &str) -> Result<(), Refusal> {
-    let peer = Some(peer.parse().unwrap());
+    let peer = Some(Peer { address: peer.parse().unwrap(), is_certified: false });
     auth.admit(access, peer, shown.map(str::as_bytes), format_args!("a test"))
 }
 
@@ -31,7 +31,7 @@ fn a_read_token_reads_and_a_write_token_does_both() {
     let folder = tempfile::tempdir().unwrap();
     let read = file(folder.path(), "read", READ);
     let write = file(folder.path(), "write", &format!("host-a {WRITE}"));
-    let auth = Auth::open(Some(&read), Some(&write)).unwrap();
+    let auth = Auth::open(Some(&read), Some(&write), false).unwrap();
     let (read, write) = (bearer(READ), bearer(WRITE));
     assert_eq!(admit(&auth, Access::Read, Some(&read)), Ok(()));
     assert_eq!(admit(&auth, Access::Read, Some(&write)), Ok(()));
@@ -50,7 +50,7 @@ fn a_read_token_reads_and_a_write_token_does_both() {
 
 #[test]
 fn without_files_nobody_is_asked() {
-    let auth = Auth::open(None, None).unwrap();
+    let auth = Auth::open(None, None, false).unwrap();
     assert_eq!(admit(&auth, Access::Write, None), Ok(()));
 }
 
@@ -58,7 +58,7 @@ fn without_files_nobody_is_asked() {
 fn tokens_are_rotated_without_a_gap_and_a_broken_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "write", WRITE);
-    let auth = Auth::open(None, Some(&path)).unwrap();
+    let auth = Auth::open(None, Some(&path), false).unwrap();
     let follow = || auth.tokens.as_ref().unwrap().write.follow();
     let (old, new) = (bearer(WRITE), bearer(NEXT));
     assert_eq!(admit(&auth, Access::Write, Some(&new)), Err(Refusal::Unknown));
@@ -91,7 +91,7 @@ fn tokens_are_rotated_without_a_gap_and_a_broken_file_changes_nothing() {
 fn who_is_refused_too_often_is_told_to_slow_down_and_a_good_token_still_gets_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "write", WRITE);
-    let auth = Auth::open(None, Some(&path)).unwrap();
+    let auth = Auth::open(None, Some(&path), false).unwrap();
     let refusals: Vec<_> =
         (0..200).filter_map(|_| admit(&auth, Access::Read, None).err()).collect();
     assert_eq!(refusals.len(), 200);
@@ -111,10 +111,35 @@ fn an_ipv6_host_is_one_peer_and_no_peer_is_remembered_for_ever() {
     same("::ffff:192.0.2.1", "192.0.2.1");
     let folder = tempfile::tempdir().unwrap();
     let path = file(folder.path(), "write", WRITE);
-    let auth = Auth::open(None, Some(&path)).unwrap();
+    let auth = Auth::open(None, Some(&path), false).unwrap();
     for n in 0..3 * MAX_PEERS as u32 {
         let peer = format!("{}:1", std::net::Ipv4Addr::from_bits(n));
         assert!(admit_from(&auth, Access::Read, None, &peer).is_err());
     }
-    assert!(auth.tokens.as_ref().unwrap().refusals.len() <= MAX_PEERS + 2);
+    assert!(auth.refusals.len() <= MAX_PEERS + 2);
+}
+
+#[test]
+fn where_certificates_are_asked_for_one_is_needed_and_does_without_tokens() {
+    let auth = Auth::open(None, None, true).unwrap();
+    let address = "192.0.2.8:4000".parse().unwrap();
+    let admit = |is_certified| {
+        let peer = Some(Peer { address, is_certified });
+        auth.admit(Access::Write, peer, None, format_args!("a test"))
+    };
+    assert_eq!(admit(true), Ok(()));
+    assert_eq!(admit(false), Err(Refusal::NoCertificate));
+    let unknown = auth.admit(Access::Read, None, None, format_args!("a test"));
+    assert_eq!(unknown, Err(Refusal::NoCertificate));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "write", WRITE);
+    let auth = Auth::open(None, Some(&path), true).unwrap();
+    let admit = |is_certified, shown: Option<&str>| {
+        let peer = Some(Peer { address, is_certified });
+        auth.admit(Access::Write, peer, shown.map(str::as_bytes), format_args!("a test"))
+    };
+    assert_eq!(admit(true, None), Err(Refusal::Missing));
+    assert_eq!(admit(true, Some(&bearer(WRITE))), Ok(()));
+    assert_eq!(admit(false, Some(&bearer(WRITE))), Err(Refusal::NoCertificate));
 }

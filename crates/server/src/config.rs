@@ -8,11 +8,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use keyviz_lineage::Step;
 use serde::{Deserialize, Serialize};
+
+use crate::tls::TlsFiles;
 
 /// Runs a node: takes columns, keeps history, answers.
 #[derive(Args, Clone, Debug)]
@@ -68,6 +70,16 @@ pub(crate) struct ServeArgs {
     /// anything is asked for a token
     #[arg(long, env = "KEYVIZ_WRITE_TOKEN_FILE")]
     write_token_file: Option<PathBuf>,
+    /// File (PEM) with the chain of certificates that both ports show; with it they speak TLS only. Read
+    /// again when it changes
+    #[arg(long, env = "KEYVIZ_TLS_CERT_FILE")]
+    tls_cert_file: Option<PathBuf>,
+    /// File (PEM) with the key of the first of them
+    #[arg(long, env = "KEYVIZ_TLS_KEY_FILE")]
+    tls_key_file: Option<PathBuf>,
+    /// File (PEM) with the authorities whose client certificates are taken; whoever has none is refused
+    #[arg(long, env = "KEYVIZ_TLS_CLIENT_CA_FILE")]
+    tls_client_ca_file: Option<PathBuf>,
     /// Serve beyond loopback although tokens and answers travel unencrypted
     #[arg(long, env = "KEYVIZ_ALLOW_PLAINTEXT")]
     allow_plaintext: bool,
@@ -126,6 +138,9 @@ struct ConfigFile {
     backup_dir: Option<PathBuf>,
     read_token_file: Option<PathBuf>,
     write_token_file: Option<PathBuf>,
+    tls_cert_file: Option<PathBuf>,
+    tls_key_file: Option<PathBuf>,
+    tls_client_ca_file: Option<PathBuf>,
     allow_plaintext: Option<bool>,
     allow_unauthenticated: Option<bool>,
     log: Option<LogFormat>,
@@ -150,6 +165,8 @@ pub(crate) struct ServeConfig {
     pub(crate) backup_dir: Option<PathBuf>,
     pub(crate) read_token_file: Option<PathBuf>,
     pub(crate) write_token_file: Option<PathBuf>,
+    /// What both ports show and take over TLS; without it they speak in plain.
+    pub(crate) tls: Option<TlsFiles>,
     pub(crate) log: LogFormat,
     /// `--print-config`: one line a setting.
     pub(crate) print: Option<String>,
@@ -205,24 +222,43 @@ impl ServeArgs {
             Clone::clone,
         );
         origins.settle("backup_dir", &mut self.backup_dir, file.backup_dir.map(Some), path_text);
-        let (read, write) = (&mut self.read_token_file, &mut self.write_token_file);
-        origins.settle("read_token_file", read, file.read_token_file.map(Some), path_text);
-        origins.settle("write_token_file", write, file.write_token_file.map(Some), path_text);
-        origins.settle(
-            "allow_plaintext",
-            &mut self.allow_plaintext,
-            file.allow_plaintext,
-            bool::to_string,
-        );
-        origins.settle(
-            "allow_unauthenticated",
-            &mut self.allow_unauthenticated,
-            file.allow_unauthenticated,
-            bool::to_string,
-        );
+        let files = [
+            file.read_token_file,
+            file.write_token_file,
+            file.tls_cert_file,
+            file.tls_key_file,
+            file.tls_client_ca_file,
+        ];
+        self.settle_access(&mut origins, files, [file.allow_plaintext, file.allow_unauthenticated]);
         origins.settle("log", &mut self.log, file.log, value_name);
         let print = self.print_config.then(|| origins.lines.join("\n"));
         self.check(print)
+    }
+
+    /// Who may come, and how what is said travels.
+    fn settle_access(
+        &mut self,
+        origins: &mut Origins<'_>,
+        files: [Option<PathBuf>; 5],
+        allowed: [Option<bool>; 2],
+    ) {
+        let values = [
+            ("read_token_file", &mut self.read_token_file),
+            ("write_token_file", &mut self.write_token_file),
+            ("tls_cert_file", &mut self.tls_cert_file),
+            ("tls_key_file", &mut self.tls_key_file),
+            ("tls_client_ca_file", &mut self.tls_client_ca_file),
+        ];
+        for ((name, value), given) in values.into_iter().zip(files) {
+            origins.settle(name, value, given.map(Some), path_text);
+        }
+        let values = [
+            ("allow_plaintext", &mut self.allow_plaintext),
+            ("allow_unauthenticated", &mut self.allow_unauthenticated),
+        ];
+        for ((name, value), given) in values.into_iter().zip(allowed) {
+            origins.settle(name, value, given, bool::to_string);
+        }
     }
 
     fn check(self, print: Option<String>) -> anyhow::Result<ServeConfig> {
@@ -230,6 +266,7 @@ impl ServeArgs {
             self.read_token_file.is_none() || self.write_token_file.is_some(),
             "--read-token-file without --write-token-file: nobody could send a column; give both"
         );
+        let tls = self.tls()?;
         let config = ServeConfig {
             grpc: self.address("grpc", &self.grpc)?,
             http: self.address("http", &self.http)?,
@@ -248,6 +285,7 @@ impl ServeArgs {
             backup_dir: self.backup_dir,
             read_token_file: self.read_token_file,
             write_token_file: self.write_token_file,
+            tls,
             log: self.log,
             print,
         };
@@ -285,6 +323,22 @@ impl ServeArgs {
         Ok(config)
     }
 
+    /// The files of TLS: none, or what belongs together.
+    fn tls(&self) -> anyhow::Result<Option<TlsFiles>> {
+        let files = (self.tls_cert_file.clone(), self.tls_key_file.clone());
+        let client_ca = self.tls_client_ca_file.clone();
+        match files {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key, client_ca })),
+            (None, None) if client_ca.is_none() => Ok(None),
+            (None, None) => {
+                bail!(
+                    "--tls-client-ca-file without --tls-cert-file and --tls-key-file: give all three"
+                )
+            }
+            _ => bail!("--tls-cert-file and --tls-key-file belong together: give both"),
+        }
+    }
+
     /// Where to listen; beyond loopback only as far as the operator has said.
     fn address(&self, flag: &str, text: &str) -> anyhow::Result<SocketAddr> {
         let address: SocketAddr = text.parse().with_context(|| {
@@ -294,14 +348,16 @@ impl ServeArgs {
             return Ok(address);
         }
         ensure!(
-            self.write_token_file.is_some(),
+            self.write_token_file.is_some() || self.tls_client_ca_file.is_some(),
             "--{flag} {text}: anyone who reaches this address could read and write the history; give \
-             --write-token-file, or bind to loopback, or say --allow-unauthenticated"
+             --write-token-file or --tls-client-ca-file, or bind to loopback, or say \
+             --allow-unauthenticated"
         );
         ensure!(
-            self.allow_plaintext,
-            "--{flag} {text}: tokens and answers would travel unencrypted; bind to loopback and put a \
-             proxy with TLS in front, or say --allow-plaintext on a network that you trust"
+            self.tls_cert_file.is_some() || self.allow_plaintext,
+            "--{flag} {text}: tokens and answers would travel unencrypted; give --tls-cert-file and \
+             --tls-key-file, or bind to loopback and put a proxy with TLS in front, or say \
+             --allow-plaintext on a network that you trust"
         );
         Ok(address)
     }

@@ -14,6 +14,7 @@ use keyviz_lineage::Clock;
 use keyviz_replica::{Recorder, RecorderConfig, RecorderError};
 use keyviz_store::StoreError;
 use keyviz_wal::SyncPolicy;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -22,17 +23,23 @@ use tonic_health::server::HealthReporter;
 
 use crate::auth::Auth;
 use crate::config::{ServeConfig, WalSync};
+use crate::listen::Listener;
 use crate::node::Node;
+use crate::tls::Tls;
 use crate::{grpc, http, reopen};
 
 /// How long open requests may take after a stop was asked for.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
+    raise_open_files();
     let clock: Arc<dyn Clock> = SystemClock::shared();
     let (read, write) = (config.read_token_file.as_deref(), config.write_token_file.as_deref());
-    let auth = Arc::new(Auth::open(read, write)?);
+    let asks_certificate = config.tls.as_ref().is_some_and(|files| files.client_ca.is_some());
+    let auth = Arc::new(Auth::open(read, write, asks_certificate)?);
     tokio::spawn(Arc::clone(&auth).follow());
+    let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+    let _ = tls.clone().map(|tls| tokio::spawn(tls.follow()));
     let grpc_listener = bind("grpc", config.grpc).await?;
     let http_listener = bind("http", config.http).await?;
     let (grpc_address, http_address) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
@@ -46,7 +53,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let max_message_bytes = config.max_message_bytes;
     servers.spawn(grpc::serve(
         Arc::clone(&node),
-        grpc_listener,
+        Listener::new(grpc_listener, tls.clone()),
         max_message_bytes,
         move |reporter| {
             let sender = health_sender.lock().ok().and_then(|mut sender| sender.take());
@@ -54,6 +61,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             let _ = sender.map(|sender| sender.send(reporter));
         },
     ));
+    let http_listener = Listener::new(http_listener, tls);
     servers.spawn(http::serve(Arc::clone(&node), http_listener, max_message_bytes));
 
     let opened = open(&node, &config, Arc::clone(&clock), &mut terminate, &mut interrupt).await?;
@@ -159,6 +167,16 @@ async fn open(
     }
 }
 
+/// As many open files as the system grants: connections and RocksDB's files are both counted, and the
+/// limit that most shells start with is too low for either.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
@@ -187,6 +205,10 @@ fn recorder_config(config: &ServeConfig) -> RecorderConfig {
 /// Tells people and scripts where the node is, on stdout.
 #[allow(clippy::print_stdout)]
 fn announce(config: &ServeConfig, grpc: SocketAddr, http: SocketAddr) {
-    println!("keyviz ready: page http://{http}/ grpc {grpc} data {}", config.data_dir.display());
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    println!(
+        "keyviz ready: page {scheme}://{http}/ grpc {grpc} data {}",
+        config.data_dir.display()
+    );
     tracing::info!(%grpc, %http, data_dir = %config.data_dir.display(), "ready");
 }

@@ -11,12 +11,11 @@ mod pins;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 pub(crate) use gc::{GcArgs, gc};
 pub(crate) use pins::{PinArgs, PinsArgs, UnpinArgs, pin, pins, unpin};
 
+use crate::http_client::{self, Question};
 use crate::query_cli::key_text::inert;
 use crate::shown_token::ShownToken;
 
@@ -40,10 +39,10 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Asks, and returns the answer or the node's own words.
     async fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
-        let address = self.endpoint.trim_end_matches('/');
-        let address = address.strip_prefix("http://").unwrap_or(address);
-        let token = self.token.header_line()?;
-        let text = exchange(address, method, &format!("{API}/{path}"), &token, body).await;
+        let address = self.endpoint.as_str();
+        let path = format!("{API}/{path}");
+        let question = Question { method, path: &path, body };
+        let text = http_client::ask(address, &self.token, question).await;
         let (status, body) = text.with_context(|| {
             format!(
                 "cannot ask a keyviz node at {}. Is `keyviz serve` running, and is this its HTTP \
@@ -63,28 +62,4 @@ impl Endpoint {
         }
         Ok(answer)
     }
-}
-
-/// One request on one connection: status and body.
-async fn exchange(
-    address: &str,
-    method: &str,
-    path: &str,
-    token: &str,
-    body: Option<&Value>,
-) -> anyhow::Result<(u16, Vec<u8>)> {
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let mut stream = TcpStream::connect(address).await?;
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{token}\r\n"
-    );
-    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await?;
-    // HTTP/1.0: no chunks, and the end of the connection is the end of the answer.
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("no HTTP answer")?;
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.context("no HTTP answer")?, answer.split_off(end + 4)))
 }

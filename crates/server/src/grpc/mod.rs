@@ -14,21 +14,19 @@ use keyviz_api::wire;
 use keyviz_api::wire::admin::admin_server::AdminServer;
 use keyviz_api::wire::history::history_service_server::HistoryServiceServer;
 use keyviz_api::wire::ingest::ingest_service_server::IngestServiceServer;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpConnectInfo;
 use tonic_health::server::HealthReporter;
 
 use crate::auth::{Access, Auth, Refusal};
 use crate::hot_keys::NoHotKeys;
+use crate::listen::{Listener, Peer};
 use crate::node::{Node, NodeError};
 
 /// Serves until the node stops.
 pub(crate) async fn serve(
     node: Arc<Node>,
-    listener: TcpListener,
+    listener: Listener,
     max_message_bytes: usize,
     health: impl Fn(HealthReporter),
 ) -> anyhow::Result<()> {
@@ -61,7 +59,7 @@ pub(crate) async fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .concurrency_limit_per_connection(64)
         .add_routes(Routes::from(routes))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+        .serve_with_incoming_shutdown(Box::pin(listener.into_stream()), async move {
             node.stopped().await;
         })
         .await?;
@@ -81,12 +79,14 @@ async fn ask_for_token(
         _ => Access::Read,
     };
     let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    let peer = request.extensions().get::<Peer>().copied();
     let admitted = auth.admit(access, peer, shown, format_args!("gRPC {path}"));
     let Err(refusal) = admitted else { return next.run(request).await };
     let message = refusal.to_string();
     let status = match refusal {
-        Refusal::Missing | Refusal::Unknown => tonic::Status::unauthenticated(message),
+        Refusal::NoCertificate | Refusal::Missing | Refusal::Unknown => {
+            tonic::Status::unauthenticated(message)
+        }
         Refusal::ReadOnly => tonic::Status::permission_denied(message),
         Refusal::TooMany => tonic::Status::resource_exhausted(message),
     };

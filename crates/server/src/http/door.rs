@@ -1,6 +1,5 @@
 //! Asks who comes for a token before anything else looks at the request.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Request, State};
@@ -10,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
 use crate::auth::{Access, Refusal};
+use crate::listen::Peer;
 use crate::node::Node;
 
 /// Whether anybody may have it: whether the process lives and is ready, and the page's own files, which
@@ -21,7 +21,7 @@ fn is_open(method: &Method, path: &str) -> bool {
 
 pub(super) async fn ask_for_token(
     State(node): State<Arc<Node>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -43,7 +43,9 @@ pub(super) async fn ask_for_token(
 
 fn refuse(refusal: Refusal) -> Response {
     let (status, code) = match refusal {
-        Refusal::Missing | Refusal::Unknown => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        Refusal::NoCertificate | Refusal::Missing | Refusal::Unknown => {
+            (StatusCode::UNAUTHORIZED, "unauthorized")
+        }
         Refusal::ReadOnly => (StatusCode::FORBIDDEN, "forbidden"),
         Refusal::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_refusals"),
     };
@@ -56,7 +58,7 @@ fn refuse(refusal: Refusal) -> Response {
         Refusal::TooMany => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        Refusal::ReadOnly => {}
+        Refusal::NoCertificate | Refusal::ReadOnly => {}
     }
     response
 }

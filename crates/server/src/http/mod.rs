@@ -17,7 +17,6 @@ mod matrix;
 mod metrics;
 mod page;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,11 +25,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::routing::{delete, get, post};
-use tokio::net::TcpListener;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::listen::{Listener, Peer};
 use crate::node::Node;
 
 pub(crate) use hot_keys::to_json as hot_keys_to_json;
@@ -44,12 +43,12 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 /// Serves until the node stops.
 pub(crate) async fn serve(
     node: Arc<Node>,
-    listener: TcpListener,
+    listener: Listener,
     max_message_bytes: usize,
 ) -> anyhow::Result<()> {
     let stopping = Arc::clone(&node);
     let service = router(node, max_message_bytes);
-    axum::serve(listener, service.into_make_service_with_connect_info::<SocketAddr>())
+    axum::serve(listener, service.into_make_service_with_connect_info::<Peer>())
         .with_graceful_shutdown(async move { stopping.stopped().await })
         .await?;
     Ok(())

@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
+use keyviz_api::tls::innermost;
 use keyviz_api::token::Bearer;
 use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
 use keyviz_api::wire::history::{GetMatrixRequest, GetMatrixResponse};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use super::key_text::inert;
@@ -39,23 +40,23 @@ pub(super) async fn ask(
 /// A client of a node that shows it a token, where one is given.
 pub(crate) type HistoryClient = HistoryServiceClient<InterceptedService<Channel, Bearer>>;
 
-/// A connection to the node at `address` (`host:port`).
+/// A connection to the node at `address` (`host:port`, or with `https://` before it).
 ///
 /// # Errors
 /// One line: the address is none, nobody is there, or the token cannot be read.
 pub(crate) async fn connect(address: &str, token: &ShownToken) -> anyhow::Result<HistoryClient> {
     let bearer = token.bearer()?;
-    let address = bare(address);
-    let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
-        bail!("--endpoint {} is not host:port, such as 127.0.0.1:50051", inert(address));
-    };
+    let endpoint = token
+        .tls()
+        .endpoint(address)
+        .map_err(|error| anyhow!("--endpoint: {}", inert(&error.to_string())))?;
     let channel = endpoint
         .connect_timeout(Duration::from_secs(5))
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(10))
         .connect()
         .await
-        .map_err(|error| unreachable(address, &error))?;
+        .map_err(|error| unreachable(bare(address), &error))?;
     let client = HistoryServiceClient::with_interceptor(channel, bearer);
     Ok(client.max_decoding_message_size(MAX_ANSWER_BYTES))
 }
@@ -99,12 +100,6 @@ pub(crate) fn refusal(address: &str, status: &Status) -> anyhow::Error {
         }
         _ => anyhow!("{}", inert(status.message())),
     }
-}
-
-fn innermost<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> &'a (dyn std::error::Error + 'static) {
-    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ use keyviz_api::wire::ingest::ingest_service_client::IngestServiceClient;
 use keyviz_lineage::{Column, Entry, SourceId, Window};
 use tokio::sync::mpsc;
 use tonic::Status;
-use tonic::transport::Endpoint;
 
 use super::error::ReplayError;
 use super::plan::Plan;
@@ -77,6 +76,7 @@ impl Delivery {
     ) -> Delivery {
         let mut config = ClientConfig::new(address, source);
         config.token_file = token.path().map(Path::to_owned);
+        config.tls = token.tls();
         Delivery {
             sender: IngestSender::start(config),
             address: address.to_owned(),
@@ -195,7 +195,8 @@ async fn reach(
 
 async fn greet((address, token): (&str, &ShownToken), source: &SourceId) -> Result<u64, Status> {
     let unreachable = |error: tonic::transport::Error| Status::unavailable(format!("{error:?}"));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(unreachable)?;
+    let endpoint = token.tls().endpoint(address);
+    let endpoint = endpoint.map_err(|error| Status::invalid_argument(error.to_string()))?;
     let endpoint = endpoint.connect_timeout(Duration::from_secs(2));
     let bearer = token.bearer().map_err(|error| Status::unauthenticated(error.to_string()))?;
     let channel = endpoint.connect().await.map_err(unreachable)?;

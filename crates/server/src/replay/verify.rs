@@ -18,7 +18,6 @@ use indicatif::ProgressBar;
 use keyviz_api::wire::history as wire;
 use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
 use keyviz_lineage::{KeyRange, Series};
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use super::error::ReplayError;
@@ -315,7 +314,9 @@ struct Asker {
 
 impl Asker {
     fn new(address: &str, token: &ShownToken, patience: Duration) -> Result<Asker, String> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        let endpoint = token
+            .tls()
+            .endpoint(address)
             .map_err(|error| error.to_string())?
             .connect_timeout(Duration::from_secs(2))
             .timeout(patience.max(Duration::from_secs(1)));

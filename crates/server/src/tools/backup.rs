@@ -18,12 +18,11 @@ use keyviz_store::retention::Retention;
 use keyviz_store::{DataDir, Store, StoreOptions};
 use keyviz_wal::{RealFs, hold_segments};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use super::check::in_use;
 use super::restore::restore_checked;
 use super::{Output, check_apart, mib, print, print_json};
+use crate::http_client::{self, Question};
 use crate::node::rfc3339;
 use crate::query_cli::key_text::inert;
 use crate::shown_token::ShownToken;
@@ -167,37 +166,21 @@ fn listed_json(listed: &Listed) -> Value {
 
 /// Has the node take one, and waits for it: as long as copying takes.
 async fn ask(endpoint: &str, token: &ShownToken) -> anyhow::Result<Value> {
-    let address = endpoint.trim_end_matches('/');
-    let address = address.strip_prefix("http://").unwrap_or(address);
     let unreachable = || {
         format!(
             "no keyviz answers at {}; give the HTTP address of a node, such as http://127.0.0.1:8080",
-            inert(address)
+            inert(endpoint)
         )
     };
-    let token = token.header_line()?;
-    let mut stream = TcpStream::connect(address).await.with_context(unreachable)?;
-    let request = format!(
-        "POST {PATH} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-         Content-Length: 2\r\nConnection: close\r\n{token}\r\n{{}}"
-    );
-    stream.write_all(request.as_bytes()).await.with_context(unreachable)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.context("the node went away before it answered")?;
-    let (status, body) = split(&answer).with_context(unreachable)?;
-    let body: Value = serde_json::from_slice(body).with_context(unreachable)?;
+    let body = json!({});
+    let question = Question { method: "POST", path: PATH, body: Some(&body) };
+    let (status, body) =
+        http_client::ask(endpoint, token, question).await.with_context(unreachable)?;
+    let body: Value = serde_json::from_slice(&body).with_context(unreachable)?;
     match status {
         200 => Ok(body),
         _ => bail!("the node takes no backup: {}", inert(body["message"].as_str().unwrap_or("?"))),
     }
-}
-
-/// Status and body of an answer that is not chunked.
-fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some((status, &answer[end + 4..]))
 }
 
 #[cfg(test)]

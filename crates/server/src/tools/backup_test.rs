@@ -32,10 +32,3 @@ fn one_thing_is_asked_for_and_mistakes_are_named() {
         assert!(error.contains(name), "{words:?}: {error}");
     }
 }
-
-#[test]
-fn an_answer_is_split_into_status_and_body() {
-    assert_eq!(split(b"HTTP/1.1 404 Not Found\r\na: b\r\n\r\n{}"), Some((404, &b"{}"[..])));
-    assert_eq!(split(b"SSH-2.0"), None);
-    assert_eq!(split(b"HTTP/1.1 2\r\n\r\n"), None);
-}
