@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)] // tests
+
 use super::VIRIDIS;
 
 /// Coefficients for red, green and blue, lowest power first.
@@ -50,4 +52,13 @@ fn no_traffic_is_darker_than_the_least() {
     assert_eq!(VIRIDIS[0], viridis(0.0).map(|part| (f64::from(part) * 0.5).round() as u8));
     let light = |colour: [u8; 3]| colour.iter().map(|part| u32::from(*part)).sum::<u32>();
     assert!(light(VIRIDIS[0]) < light(VIRIDIS[1]));
+}
+
+#[test]
+fn the_page_has_the_same_table() {
+    let tables: serde_json::Value =
+        serde_json::from_str(include_str!("../../ui/colours.json")).unwrap();
+    let page: Vec<String> = serde_json::from_value(tables["viridis"].clone()).unwrap();
+    let terminal: Vec<String> = VIRIDIS.iter().map(hex::encode).collect();
+    assert_eq!(page, terminal);
 }

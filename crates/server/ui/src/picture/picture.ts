@@ -9,7 +9,7 @@ import { drawKeyAxis, drawTimeAxis, gutterWidth, labelRows } from './axes';
 import { colourTables, makeScale, pack, parseColour, roundTop, tableOf, type Scale } from './colour';
 import { drawMarks, kindOf, markAt, placeMarks, touches, type EventMark, type Happening } from './events';
 import { Pyramid } from './pyramid';
-import { cellUnder, gridOf, largest, paint, survey, type Cell, type Grid, type Inks } from './raster';
+import { cellUnder, columnsOf, gridOf, largest, paint, survey, type Cell, type Grid, type Inks } from './raster';
 import { drawGaps, drawSteps, niceTop, poolSeries } from './strip';
 import { fitCanvas, type Box, type Theme } from './theme';
 import type { View } from './view';
@@ -330,9 +330,9 @@ export class Picture {
   private columnUnder(m: Model, grid: Grid, px: number): Hit | null {
     const i = grid.cols[px];
     if (i < 0) return null;
-    const size = 2 ** grid.levelX;
-    let col = i * size;
-    for (let c = col; c < Math.min(m.n, (i + 1) * size); c++) if (m.totals.recorded[c] > m.totals.recorded[col]) col = c;
+    const [first, stop] = columnsOf(m, grid, i);
+    let col = first;
+    for (let c = first; c < stop; c++) if (m.totals.recorded[c] > m.totals.recorded[col]) col = c;
     return { kind: 'column', col };
   }
 

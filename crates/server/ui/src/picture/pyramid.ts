@@ -68,21 +68,31 @@ function halveRows(from: Level): Level {
   return to;
 }
 
+/** Up to this many columns in a cell, cells begin at the same times in every answer. */
+const ALIGNED = 64;
+
 export class Pyramid {
   private readonly levels = new Map<number, Level>();
 
-  constructor(base: Level) {
+  /** `shift` empty columns lie before the model's first. */
+  constructor(base: Level, readonly shift = 0) {
     this.levels.set(0, base);
   }
 
   static of(m: Model, values: Float64Array): Pyramid {
-    const value = new Uint16Array(values.length);
-    const marks = new Uint16Array(values.length);
-    for (let i = 0; i < values.length; i++) {
-      if (values[i] > 0) value[i] = quantise(values[i]);
-      marks[i] = (1 << m.state[i]) | (m.flags[i] << FLAG_SHIFT);
+    // Columns are pooled by the clock, not by where an answer happens to begin.
+    const shift = Math.round(m.t0 / m.step) % ALIGNED;
+    const cols = m.n + shift;
+    const rows = m.rows.length;
+    const value = new Uint16Array(rows * cols);
+    const marks = new Uint16Array(rows * cols);
+    for (let r = 0; r < rows; r++) {
+      for (let i = r * m.n, at = r * cols + shift, stop = i + m.n; i < stop; i++, at++) {
+        if (values[i] > 0) value[at] = quantise(values[i]);
+        marks[at] = (1 << m.state[i]) | (m.flags[i] << FLAG_SHIFT);
+      }
     }
-    return new Pyramid({ rows: m.rows.length, cols: m.n, value, marks });
+    return new Pyramid({ rows, cols, value, marks }, shift);
   }
 
   /** Cells of `2^x` columns by `2^y` rows; made when first asked for. */

@@ -7,13 +7,13 @@ import { flagsOf, levelFor, MISSING, PENDING, RECORDED, type Level, type Pyramid
 import { MARK, TILE, tileOf } from './pattern';
 import type { View } from './view';
 
-/** For each pixel along one axis the cell of the level, -1 outside. `first` and `per` in cells of the base. */
-export function cellsOfPixels(pixels: number, count: number, first: number, per: number, level: number): Int32Array {
+/** For each pixel along one axis the cell of the level, -1 outside. `first` and `per` in cells of the base, of which `shift` more lie before. */
+export function cellsOfPixels(pixels: number, count: number, first: number, per: number, level: number, shift = 0): Int32Array {
   const out = new Int32Array(pixels);
   const size = 2 ** level;
   for (let p = 0; p < pixels; p++) {
     const base = Math.floor(first + (p + 0.5) * per);
-    out[p] = base < 0 || base >= count ? -1 : Math.floor(base / size);
+    out[p] = base < 0 || base >= count ? -1 : Math.floor((base + shift) / size);
   }
   return out;
 }
@@ -23,6 +23,8 @@ export interface Grid {
   level: Level;
   levelX: number;
   levelY: number;
+  /** Empty columns of the level's base before the model's first. */
+  shift: number;
   cols: Int32Array;
   rows: Int32Array;
   /** Half-open, in cells of the base. */
@@ -41,7 +43,8 @@ export function gridOf(m: Model, pyramid: Pyramid, view: View, width: number, he
   const clamp = (v: number, n: number): number => Math.max(0, Math.min(n, v));
   return {
     level: pyramid.level(levelX, levelY), levelX, levelY,
-    cols: cellsOfPixels(width, m.n, firstX, perX, levelX),
+    shift: pyramid.shift,
+    cols: cellsOfPixels(width, m.n, firstX, perX, levelX, pyramid.shift),
     rows: cellsOfPixels(height, m.rows.length, view.y0, perY, levelY),
     col0: clamp(Math.floor(firstX + 1e-9), m.n),
     col1: clamp(Math.ceil((view.to - m.t0) / m.step - 1e-9), m.n),
@@ -52,12 +55,12 @@ export function gridOf(m: Model, pyramid: Pyramid, view: View, width: number, he
 
 /** The largest value in view, exact, and all marks in it; for the scale and the legend. */
 export function survey(m: Model, values: Float64Array, grid: Grid): { max: number; marks: number } {
-  const { level, levelX, levelY } = grid;
+  const { level, levelX, levelY, shift } = grid;
   let marks = 0;
-  const stopX = Math.ceil(grid.col1 / 2 ** levelX);
+  const stopX = Math.ceil((grid.col1 + shift) / 2 ** levelX);
   const stopY = Math.ceil(grid.row1 / 2 ** levelY);
   for (let r = grid.row0 >> levelY; r < stopY; r++) {
-    for (let k = r * level.cols + (grid.col0 >> levelX), stop = r * level.cols + stopX; k < stop; k++) marks |= level.marks[k];
+    for (let k = r * level.cols + ((grid.col0 + shift) >> levelX), stop = r * level.cols + stopX; k < stop; k++) marks |= level.marks[k];
   }
   let max = 0;
   for (let r = grid.row0; r < grid.row1; r++) {
@@ -150,22 +153,29 @@ export function paint(out: Uint32Array, width: number, height: number, grid: Gri
 
 export interface Cell { row: number; col: number }
 
+/** The columns of the model, half-open, in a cell of the level. */
+export function columnsOf(m: Model, grid: Grid, cell: number): [number, number] {
+  const size = 2 ** grid.levelX;
+  return [Math.max(0, cell * size - grid.shift), Math.min(m.n, (cell + 1) * size - grid.shift)];
+}
+
 /** Of the cells under one pixel, the one that gave it its colour; and how many there are. */
 export function cellUnder(m: Model, values: Float64Array, grid: Grid, px: number, py: number): (Cell & { cells: number }) | null {
   const i = grid.cols[px] ?? -1;
   const j = grid.rows[py] ?? -1;
   if (i < 0 || j < 0) return null;
-  const [sx, sy] = [2 ** grid.levelX, 2 ** grid.levelY];
-  const [stopRow, stopCol] = [Math.min(m.rows.length, (j + 1) * sy), Math.min(m.n, (i + 1) * sx)];
-  let best: Cell = { row: j * sy, col: i * sx };
+  const sy = 2 ** grid.levelY;
+  const [col0, stopCol] = columnsOf(m, grid, i);
+  const stopRow = Math.min(m.rows.length, (j + 1) * sy);
+  let best: Cell = { row: j * sy, col: col0 };
   let bestRank = -1;
   for (let r = j * sy; r < stopRow; r++) {
-    for (let c = i * sx; c < stopCol; c++) {
+    for (let c = col0; c < stopCol; c++) {
       const rank = rankOf(m, values, r * m.n + c);
       if (rank > bestRank) [bestRank, best] = [rank, { row: r, col: c }];
     }
   }
-  return { ...best, cells: (stopRow - j * sy) * (stopCol - i * sx) };
+  return { ...best, cells: (stopRow - j * sy) * (stopCol - col0) };
 }
 
 function rankOf(m: Model, values: Float64Array, k: number): number {
