@@ -112,6 +112,16 @@ test('events are above the picture and in it', async () => {
   await done(page);
 });
 
+test('what is kept beyond the retention is marked', async () => {
+  await node.post('pins', JSON.stringify({ from_unix_ms: t0, to_unix_ms: t0 + 30 * MINUTE, note: 'the outage <i>' }));
+  const page = await show(address());
+  const box = await plot(page);
+  await pointAt(page, box.x + (15.5 / WINDOWS) * box.w, box.y - 4);
+  await page.locator('#tip').waitFor();
+  assert.match(await page.locator('#tip').innerText(), /Pinned[^]*the outage <i>/);
+  await done(page);
+});
+
 test('zooming holds the scale, the URL follows, back and reload give the same picture', async () => {
   const page = await show(address());
   const before = await whole(page);

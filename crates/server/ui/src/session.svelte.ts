@@ -1,11 +1,11 @@
 // The one changing state of the page: what is shown, what the node answered, what is pointed at.
 // Ties URL, questions and picture together; must not build elements.
 
-import { ApiError, fetchEvents, fetchMatrix, fetchRetention, isAbort, setToken } from './model/api';
+import { ApiError, fetchEvents, fetchMatrix, fetchPins, fetchRetention, isAbort, setToken } from './model/api';
 import { columnKinds, decode, sumOf, type Model } from './model/answer';
 import { covers, matrixParams, planFor, type Known, type Plan } from './model/plan';
 import { DEFAULT_SPAN, parse, questionOf, serialise, type Shown } from './model/url';
-import { decodeEvents } from './picture/events';
+import { decodeEvents, decodePins } from './picture/events';
 import type { Found, Picture } from './picture/picture';
 import { readTheme, type Theme } from './picture/theme';
 import { clampRows, keysOf, rowsOf, wholeRows, type View } from './picture/view';
@@ -314,11 +314,15 @@ export class Session {
     else if (this.shown.live !== 'off' || this.failure) void this.load();
   }
 
-  /** Where retention begins; a node that does not tell leaves it unknown. */
+  /** Where retention begins, and what is kept beyond; a node that does not tell leaves it unknown. */
   private async askRetention(): Promise<void> {
     try {
-      const cutoff = (await fetchRetention()).cutoff_unix_ms as { fine?: number; rollup?: number } | undefined;
-      if (this.picture) this.picture.retained = { fine: Number(cutoff?.fine) || 0, all: Number(cutoff?.rollup) || 0 };
+      const [gc, pins] = await Promise.all([fetchRetention(), fetchPins()]);
+      const cutoff = gc.cutoff_unix_ms as { fine?: number; rollup?: number } | undefined;
+      if (this.picture) {
+        this.picture.retained = { fine: Number(cutoff?.fine) || 0, all: Number(cutoff?.rollup) || 0 };
+        this.picture.pins = decodePins(pins);
+      }
       this.render();
     } catch {
       // The picture does without.

@@ -83,6 +83,25 @@ export function drawMarks(ctx: CanvasRenderingContext2D, marks: EventMark[], box
   ctx.restore();
 }
 
+/** A window that is kept beyond the retention. */
+export interface Pin { from: number; to: number; note: string }
+
+export function decodePins(answer: unknown): Pin[] {
+  const pins = (answer as { pins?: unknown } | null)?.pins;
+  return ((Array.isArray(pins) ? pins : []) as Record<string, unknown>[]).map((pin) => ({
+    from: Number(pin.from_unix_ms) || 0, to: Number(pin.to_unix_ms) || 0, note: cleanLabel(pin.note ?? ''),
+  }));
+}
+
+/** Pins as bars just above the picture. */
+export function drawPins(ctx: CanvasRenderingContext2D, pins: Pin[], from: number, to: number, box: Box, theme: Theme): void {
+  ctx.fillStyle = theme.accent;
+  for (const pin of pins) {
+    const at = (ms: number): number => box.x + (Math.max(0, Math.min(1, (ms - from) / (to - from)))) * box.w;
+    if (pin.to > from && pin.from < to) ctx.fillRect(at(pin.from), box.y + box.h - 1, Math.max(2, at(pin.to) - at(pin.from)), 3);
+  }
+}
+
 export function markAt(marks: EventMark[], x: number, reach = 7): EventMark | null {
   let best: EventMark | null = null;
   for (const m of marks) {

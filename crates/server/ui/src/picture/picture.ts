@@ -7,7 +7,7 @@ import { seriesWords } from '../model/facts';
 import type { Shown } from '../model/url';
 import { drawKeyAxis, drawTimeAxis, gutterWidth, labelRows } from './axes';
 import { colourTables, makeScale, pack, parseColour, roundTop, tableOf, type Scale } from './colour';
-import { drawMarks, kindOf, markAt, placeMarks, touches, type EventMark, type Happening } from './events';
+import { drawMarks, drawPins, kindOf, markAt, placeMarks, touches, type EventMark, type Happening, type Pin } from './events';
 import { Pyramid } from './pyramid';
 import { cellUnder, columnsOf, gridOf, largest, paint, survey, type Cell, type Grid, type Inks } from './raster';
 import { drawGaps, drawSteps, niceTop, poolSeries } from './strip';
@@ -17,6 +17,7 @@ import type { View } from './view';
 export type Hit =
   | { kind: 'cell'; row: number; col: number; cells: number }
   | { kind: 'mark'; mark: EventMark }
+  | { kind: 'pin'; pins: Pin[] }
   | { kind: 'column'; col: number }
   | { kind: 'row'; row: number }
   | { kind: 'time' };
@@ -43,6 +44,7 @@ export class Picture {
   axisBox: Box = NOWHERE;
   stripBox: Box = NOWHERE;
   marks: EventMark[] = [];
+  pins: Pin[] = [];
   kinds: Uint8Array = new Uint8Array(0);
   found: Found | null = null;
   private gutter = 0;
@@ -161,6 +163,7 @@ export class Picture {
     this.found.anyLost = this.drawStrip(ctx, m, bytes);
     drawTimeAxis(ctx, this.axisBox, this.view.from, this.view.to, shown.tz, theme);
     this.marks = placeMarks(this.events, this.view.from, this.view.to, this.eventBox);
+    drawPins(ctx, this.pins, this.view.from, this.view.to, this.eventBox, theme);
     drawMarks(ctx, this.marks, this.eventBox, theme);
     this.drawOver();
     return this.found;
@@ -312,7 +315,9 @@ export class Picture {
     const inX = x >= box.x && x < box.x + box.w;
     if (inX && y < box.y) {
       const mark = markAt(this.marks, x);
-      return mark ? { kind: 'mark', mark } : null;
+      if (mark) return { kind: 'mark', mark };
+      const pins = this.pins.filter((pin) => pin.from <= this.timeAt(x) && this.timeAt(x) < pin.to);
+      return pins.length > 0 ? { kind: 'pin', pins } : null;
     }
     const px = Math.min(grid.cols.length - 1, Math.floor((x - box.x) * this.dpr));
     if (inX && y >= box.y && y < box.y + box.h) {
