@@ -13,7 +13,7 @@ export function browserPath() {
   return found;
 }
 
-export const launch = () => chromium.launch({ executablePath: browserPath(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
+export const launch = () => chromium.launch({ timeout: 300_000, executablePath: browserPath(), args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'] });
 
 /** While the page is worked on: `dist/` as it is on disk, instead of what the node embeds (KEYVIZ_PAGE=1). */
 const fromDisk = (page) => page.route('**/assets/*', (route) => route.fulfill({ path: new URL(`../dist${new URL(route.request().url()).pathname}`, import.meta.url).pathname }));
