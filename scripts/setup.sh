@@ -16,6 +16,8 @@ compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/li
     missing+=(libclang-dev)
 # The demo and the tests drive the reference store with stock clients.
 command -v redis-benchmark >/dev/null || missing+=(redis-tools)
+# Metrics, alert rules and the dashboard are put to a real Prometheus.
+command -v promtool >/dev/null || missing+=(prometheus)
 # The page is built and tested with Node, and looked at in a real browser.
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)

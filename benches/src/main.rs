@@ -9,6 +9,7 @@
 
 mod codec;
 mod codec_entropy;
+mod fairness;
 mod fill;
 mod filled;
 mod growth;
@@ -30,7 +31,7 @@ mod workload;
 type Run = fn() -> Result<(), Box<dyn std::error::Error>>;
 
 /// What can be named, and whether it runs when nothing is.
-const BENCHES: [(&str, Run, bool); 20] = [
+const BENCHES: [(&str, Run, bool); 21] = [
     ("observe", observe::run, true),
     ("observe-cost", observe::run_cost, true),
     ("codec", codec::run, true),
@@ -41,6 +42,7 @@ const BENCHES: [(&str, Run, bool); 20] = [
     ("ready", restart::run_ready, false),
     ("opened", restart::opened, false),
     ("ingest", ingest::run, true),
+    ("fairness", fairness::run, true),
     ("plan", plan::run, true),
     ("week", questions::run, true),
     ("sparse-week", fill::run_sparse, true),

@@ -243,7 +243,7 @@ fn a_flush_that_meets_the_end_of_the_disk_is_said_and_made_later() {
     let answer = back_up(&node);
     assert_eq!(answer.status, 500, "{}", answer.brief());
     assert!(answer.text().contains("No space left"), "{}", answer.brief());
-    assert!(node.metric("keyviz_store_background_errors") > 0);
+    assert!(node.metric("keyviz_store_background_errors_total") > 0);
     let said = keyviz_tests::wait_for("it is not ready", RECOVERY * 4, || {
         let answer = http::get(&node.http, "/readyz");
         (answer.status == 503).then(|| answer.text())

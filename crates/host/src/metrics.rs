@@ -12,11 +12,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use keyviz_observers::TEXT_TYPE;
+use keyviz_observers::prometheus::{self, IntCounter, IntGauge, Registry};
+use keyviz_observers::{TEXT_TYPE, text};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::dispatch::Dispatcher;
+use crate::observed::PREFIX;
 
 /// How long an open request may take once the host stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,8 +48,45 @@ pub(crate) async fn serve(
 }
 
 async fn metrics(State(host): State<Arc<Dispatcher>>) -> Response {
-    match host.observed.metrics() {
+    let observed = host.observed.metrics();
+    match observed.and_then(|text| Ok(text + &keyviz(&host)?)) {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_TYPE)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// What becomes of what is counted: the sampler, and the sender behind it.
+#[rustfmt::skip]
+fn keyviz(host: &Dispatcher) -> prometheus::Result<String> {
+    let registry = Registry::new_custom(Some(PREFIX.to_owned()), None)?;
+    let stats = host.outbox.stats();
+    let (sender, backlog) = stats.sender.unwrap_or_default();
+    let sampler = host.ranges.sampler();
+    let coalesced = sampler.coalesced();
+    let together: usize = coalesced.iter().map(|of| of.routes).sum();
+    for (name, help, value) in [
+        ("columns_flushed_total", "Columns that the sampler has handed over.", stats.columns),
+        ("entries_acknowledged_total", "Columns and transitions that keyviz holds.", sender.acknowledged),
+        ("entries_refused_total", "Those that it refused for good.", sender.refused),
+        ("columns_dropped_total", "Columns given up because the send buffer was full.", sender.dropped),
+        ("rows_refused_total", "Rows that keyviz refused while it kept their column.", sender.refused_rows),
+        ("connections_total", "Connections made to keyviz.", sender.connections),
+        ("hot_keys_dropped_total", "Windows of hot keys that were not told.", sender.hot_keys_dropped),
+    ] {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))?;
+    }
+    for (name, help, value) in [
+        ("backlog_entries", "Entries that wait for an acknowledgement.", backlog),
+        ("ranges", "Ranges of the catalogue.", host.ranges.version().1),
+        ("virtual_buckets", "Groups of neighbouring ranges that are reported together.", coalesced.len()),
+        ("coalesced_ranges", "Ranges that are reported together with others.", together),
+        ("sampler_bytes", "Bytes that all threads' counters take.", sampler.counter_bytes()),
+    ] {
+        let gauge = IntGauge::new(name, help)?;
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        registry.register(Box::new(gauge))?;
+    }
+    text(&registry)
 }

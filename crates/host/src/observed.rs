@@ -22,7 +22,7 @@ use crate::command::{COMMANDS, find};
 /// The adapter's name in a live summary.
 const ADAPTER: &str = "redis";
 /// What every metric's name begins with.
-const PREFIX: &str = "keyviz_host";
+pub(crate) const PREFIX: &str = "keyviz_host";
 
 /// Measures requests.
 pub(crate) struct Observed {

@@ -215,6 +215,11 @@ impl Ranges {
             .collect()
     }
 
+    /// What counts the operations on the ranges.
+    pub(crate) fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
     /// The catalogue's version and how many ranges there are.
     pub(crate) fn version(&self) -> (u64, usize) {
         let table = self.resolve().0;

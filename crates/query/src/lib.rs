@@ -30,6 +30,7 @@ mod span;
 mod states;
 mod sums;
 mod tile;
+pub mod top;
 mod totals;
 
 use keyviz_codec::rollup::Tier;
@@ -38,7 +39,7 @@ use keyviz_lineage::{Flags, GroupId, KeyRange, LineageId, RouteId, Series, Step}
 use thiserror::Error;
 
 pub use cells::RowCells;
-pub use matrix::{Explained, explain, matrix};
+pub use matrix::{Explained, Extent, explain, matrix, matrix_admitted};
 pub use span::MAX_COLUMNS;
 
 /// Rows of an answer: the default and the most.
@@ -244,6 +245,14 @@ pub enum QueryError {
         "the span holds {windows} recorded windows of {unit_ms} ms, more than the limit of {limit}; ask for a shorter span"
     )]
     TooManyWindows { windows: u64, unit_ms: u64, limit: u64 },
+    #[error(
+        "{rows} rows of {columns} columns would take some {mib} MiB of memory, and one answer may take {limit_mib} MiB; ask for fewer rows, a coarser step, a shorter span or a narrower key range"
+    )]
+    TooLarge { rows: usize, columns: usize, mib: u64, limit_mib: u64 },
+    #[error(
+        "the answer would take some {mib} MiB of memory, and others take {held_mib} of {limit_mib} MiB now; ask again in a moment, or for fewer rows, a coarser step, a shorter span or a narrower key range"
+    )]
+    NoRoom { mib: u64, held_mib: u64, limit_mib: u64 },
     #[error(transparent)]
     Store(#[from] keyviz_store::StoreError),
 }

@@ -36,6 +36,34 @@ pub fn matrix(
     matrix_within(history, graph, request, Limits::default())
 }
 
+/// How large an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its rows.
+    pub rows: usize,
+    /// Its columns.
+    pub columns: usize,
+}
+
+/// Like [`matrix()`], but asks `admit` once it is known how large the answer is, before a cell of it is
+/// read.
+///
+/// # Errors
+/// That of `admit`, and see [`QueryError`].
+pub fn matrix_admitted(
+    history: &dyn History,
+    graph: &LineageGraph,
+    request: &MatrixRequest,
+    admit: &mut dyn FnMut(Extent) -> Result<(), QueryError>,
+) -> Result<Matrix, QueryError> {
+    let (question, cast) = Question::read(history, graph, request)?;
+    let evaluation = Evaluation::new(history, &cast, request, &question, Limits::default());
+    let drafts = evaluation.draft_all();
+    let rows = drafts.len().min(request.rows.unwrap_or(usize::MAX));
+    admit(Extent { rows, columns: question.span.columns() })?;
+    Ok(evaluation.answer(drafts))
+}
+
 /// Like [`matrix()`], read as `limits` say.
 pub(crate) fn matrix_within(
     history: &dyn History,
@@ -44,7 +72,9 @@ pub(crate) fn matrix_within(
     limits: Limits,
 ) -> Result<Matrix, QueryError> {
     let (question, cast) = Question::read(history, graph, request)?;
-    Ok(Evaluation::new(history, &cast, request, &question, limits).answer())
+    let evaluation = Evaluation::new(history, &cast, request, &question, limits);
+    let drafts = evaluation.draft_all();
+    Ok(evaluation.answer(drafts))
 }
 
 /// How much a question takes, without reading a cell.
@@ -127,8 +157,8 @@ impl<'a> Evaluation<'a> {
         self.at_ms.filter(|_| self.request.continuity == Continuity::Apportion)
     }
 
-    fn answer(self) -> Matrix {
-        let all = self.draft_all();
+    /// `all` are its drafts.
+    fn answer(self, all: Vec<Draft>) -> Matrix {
         let mut flow = self.apportions().map(|at_ms| Flow::new(self.cast, at_ms, &all));
         let everything = self.request.range == KeyRange::all();
         let asked =

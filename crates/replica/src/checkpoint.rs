@@ -122,10 +122,16 @@ fn persist(shared: &Shared, group: GroupId) -> bool {
     for _ in 0..2 {
         let Some(delta) = shared.memory_mut().seal(group) else { return true };
         let command = Command::PersistColumns { delta: Arc::clone(&delta) };
+        let began_ns = shared.clock.monotonic_ns();
         match futures::executor::block_on(shared.log.propose(group, command)) {
             Ok(_) => {
                 shared.memory_mut().persisted(group, &delta);
-                Counters::add(&shared.counters.persists, 1);
+                let took_us = shared.clock.monotonic_ns().saturating_sub(began_ns) / 1_000;
+                let counters = &shared.counters;
+                Counters::add(&counters.persists, 1);
+                Counters::add(&counters.persist_us, took_us);
+                Counters::set(&counters.last_persist_us, took_us);
+                Counters::set(&counters.last_persist_ms, shared.clock.unix_ms());
             }
             Err(error) => {
                 Counters::add(&shared.counters.persist_failures, 1);

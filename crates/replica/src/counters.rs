@@ -45,6 +45,12 @@ counters! {
     future_columns,
     /// Checkpoints written.
     persists,
+    /// Microseconds that the written ones took in all.
+    persist_us,
+    /// Microseconds that the last one took.
+    last_persist_us,
+    /// When the last one was written, Unix milliseconds; 0 = none since the start.
+    last_persist_ms,
     /// Checkpoints that failed and will be tried again.
     persist_failures,
     /// Times that the WAL was released after a checkpoint.

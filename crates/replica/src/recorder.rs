@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use futures::channel::oneshot;
 use keyviz_lineage::{Clock, Entry, GroupId, LineageGraph, SourceId};
+use keyviz_store::figures::Figures;
 use keyviz_store::retention::Hold;
 use keyviz_store::{DataDir, History as _, Store, StoreError};
 use keyviz_wal::{FileSystem, RealFs};
@@ -315,6 +316,11 @@ impl Recorder {
     /// What happened so far, in numbers.
     pub fn counters(&self) -> CountersSnapshot {
         self.shared.counters.snapshot()
+    }
+
+    /// What RocksDB says of itself.
+    pub fn store_figures(&self) -> Figures {
+        self.shared.store.figures(&self.groups())
     }
 
     /// How many of RocksDB's flushes and compactions have failed since the start, and bytes of live data.

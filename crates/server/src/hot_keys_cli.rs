@@ -14,12 +14,11 @@ use keyviz_api::ambient::SystemClock;
 use keyviz_api::wire::history as wire;
 use keyviz_lineage::{Clock as _, GroupId, LineageId, RouteId};
 
+use crate::asked_node::AskedNode;
 use crate::http::hot_keys_to_json;
 use crate::node::rfc3339;
-use crate::query_cli::ask::{connect, refusal};
 use crate::query_cli::key_text::{Key, label};
 use crate::query_cli::time_text::TimeSpec;
-use crate::shown_token::ShownToken;
 
 /// Columns of a key.
 const KEY_COLUMNS: usize = 100;
@@ -59,17 +58,8 @@ pub(crate) struct HotKeysArgs {
     /// What to print.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// The node's gRPC address.
-    #[arg(
-        long,
-        alias = "addr",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:50051",
-        env = "KEYVIZ_ENDPOINT"
-    )]
-    endpoint: String,
     #[command(flatten)]
-    token: ShownToken,
+    node: AskedNode,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -95,10 +85,7 @@ enum Output {
 /// written.
 pub(crate) async fn run(args: HotKeysArgs) -> anyhow::Result<()> {
     let request = args.request(SystemClock::shared().unix_ms())?;
-    let answer = match connect(&args.endpoint, &args.token).await?.get_hot_keys(request).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => return Err(refusal(&args.endpoint, &status)),
-    };
+    let answer = args.node.heard(args.node.connect().await?.get_hot_keys(request).await)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match args.print(&answer, &mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -45,7 +45,7 @@ fn one_subject_becomes_one_question() {
         }
     );
     assert_eq!(request(&["k", "--to", "now", "--depth", "0"]).depth, Some(0));
-    assert_eq!(parsed(&["k", "--addr", "h:1"]).unwrap().endpoint, "h:1");
+    assert_eq!(parsed(&["k", "--addr", "h:1"]).unwrap().node.endpoint, "h:1");
 }
 
 #[test]

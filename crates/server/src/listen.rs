@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected as AxumConnected;
 use axum::serve::IncomingStream;
+use prometheus::{IntCounter, IntGauge};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use crate::measured::Measured;
 use crate::tls::Tls;
 
 /// Connections of one port that are open at once.
@@ -48,13 +50,27 @@ pub(crate) struct Listener {
     tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
     handshakes: JoinSet<Option<Connection>>,
+    open: IntGauge,
+    failed_handshakes: IntCounter,
 }
 
 /// A connection, ready to be spoken over.
 pub(crate) struct Connection {
     io: Io,
     peer: Peer,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// A connection's place, counted while it is taken.
+struct Place {
+    open: IntGauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
 }
 
 enum Io {
@@ -63,10 +79,16 @@ enum Io {
 }
 
 impl Listener {
-    /// Listens on `tcp`, over TLS if there is any.
-    pub(crate) fn new(tcp: TcpListener, tls: Option<Arc<Tls>>) -> Self {
+    /// Listens on `tcp`, over TLS if there is any. `port` is what metrics call it.
+    pub(crate) fn new(
+        tcp: TcpListener,
+        tls: Option<Arc<Tls>>,
+        port: &str,
+        measured: &Measured,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { tcp, tls, places, handshakes: JoinSet::new() }
+        let (open, failed) = (measured.connections(port), measured.failed_handshakes.clone());
+        Self { tcp, tls, places, handshakes: JoinSet::new(), open, failed_handshakes: failed }
     }
 
     /// Where it listens.
@@ -79,7 +101,10 @@ impl Listener {
         loop {
             let tls = self.tls.clone();
             tokio::select! {
-                (stream, address, place) = next(&self.tcp, &self.places) => match tls {
+                (stream, address, permit) = next(&self.tcp, &self.places) => {
+                    self.open.inc();
+                    let place = Place { open: self.open.clone(), _permit: permit };
+                    match tls {
                     None => {
                         let peer = Peer { address, is_certified: false };
                         return Connection { io: Io::Plain(stream), peer, _place: place };
@@ -87,10 +112,13 @@ impl Listener {
                     Some(tls) => {
                         self.handshakes.spawn(shake_hands(tls, stream, address, place));
                     }
-                },
+                    }
+                }
+
                 Some(shaken) = self.handshakes.join_next() => {
-                    if let Ok(Some(connection)) = shaken {
-                        return connection;
+                    match shaken {
+                        Ok(Some(connection)) => return connection,
+                        _ => self.failed_handshakes.inc(),
                     }
                 }
             }
@@ -150,7 +178,7 @@ async fn shake_hands(
     tls: Arc<Tls>,
     stream: TcpStream,
     address: SocketAddr,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> Option<Connection> {
     let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await;
     match shaken {

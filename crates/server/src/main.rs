@@ -4,9 +4,12 @@
 
 mod adapters;
 mod admin_cli;
+mod asked_node;
 mod auth;
 mod biography;
 mod cluster;
+mod colours;
+mod completions;
 mod config;
 mod demo;
 mod followed;
@@ -18,14 +21,20 @@ mod http_client;
 mod id_cli;
 mod lineage_cli;
 mod listen;
+mod measured;
 mod node;
+mod profile;
 mod query_cli;
+mod queue;
 mod reopen;
 mod replay;
+mod report;
 mod serve;
 mod shown_token;
 mod tls;
 mod tools;
+mod top;
+mod top_cli;
 
 use std::process::ExitCode;
 
@@ -55,6 +64,18 @@ enum Command {
     /// Name the most frequent keys of the last windows
     #[command(name = "hotkeys")]
     HotKeys(hot_keys_cli::HotKeysArgs),
+    /// Name the ranges with the most traffic, or that changed the most
+    Top(top_cli::TopArgs),
+    /// List splits, merges, moves, changes of leader, and windows that nobody recorded
+    Events(admin_cli::EventsArgs),
+    /// Write one file for the post-mortem: the picture, the busiest ranges, what happened
+    Report(report::ReportArgs),
+    /// Say how a running node is; 0: well, 1: there are warnings, 2: not ready or not there
+    Status(admin_cli::StatusArgs),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual, one page a command
+    Man(completions::ManArgs),
     /// Derive a lineage id, or tell what an id says
     Id(id_cli::IdArgs),
     /// Read everything in a data folder and say what is wrong, without changing a byte
@@ -106,6 +127,15 @@ fn main() -> ExitCode {
             log_to_stderr(LogFormat::Text);
             block_on(hot_keys_cli::run(args))
         }
+        Command::Top(args) => {
+            log_to_stderr(LogFormat::Text);
+            block_on(top_cli::run(args))
+        }
+        Command::Events(args) => block_on(admin_cli::events(args)),
+        Command::Report(args) => block_on(report::run(args)),
+        Command::Status(args) => return exit_code(block_on(admin_cli::status(args))),
+        Command::Completions(args) => completions::print(&args, Cli::command()),
+        Command::Man(args) => completions::write_manual(&args, Cli::command()),
         Command::Id(args) => id_cli::run(&args),
         Command::Check(args) => return exit_code(tools::check::run(&args)),
         Command::Repair(args) => return exit_code(tools::repair::run(&args)),

@@ -9,14 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use keyviz_api::wire::history as wire;
 use keyviz_lineage::{Clock, Entry, HotKeys, KeyRange, LineageGraph, LineageId, SourceId, Step};
 use keyviz_query::biography::{Depth, Subject};
-use keyviz_query::{Matrix, MatrixRequest, QueryError};
+use keyviz_query::{Matrix, MatrixRequest, QueryError, matrix_admitted};
 use keyviz_replica::{
     BackupError, Event, GcStatus, GroupState, PinError, PinSummary, Progress, Recorder, Verdict,
 };
 use keyviz_store::StoreError;
 use keyviz_store::backup::Manifest;
 use thiserror::Error;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::adapters::Adapters;
@@ -24,13 +24,11 @@ use crate::auth::Auth;
 use crate::biography::Biography;
 use crate::cluster::{Cluster, Passing};
 use crate::hot_keys::{Board, NoHotKeys, Question};
+use crate::measured::Measured;
+use crate::queue::{Held, Queue, Rooms};
 
-/// Questions that are answered at the same time. The others wait, so that ingest keeps a core.
-const PARALLEL_QUERIES: usize = 2;
 /// Hot keys of windows that end later than this are not believed: they would make all others look old.
 const MAX_FUTURE_MS: u64 = 5 * 60_000;
-/// Questions that may wait.
-const WAITING_QUERIES: usize = 256;
 
 /// Why the node could not answer.
 #[derive(Debug, Error)]
@@ -44,8 +42,12 @@ pub(crate) enum NodeError {
     Reopening { why: String },
     #[error("keyviz is shutting down; ask again after its restart")]
     Stopping,
-    #[error("{WAITING_QUERIES} questions are waiting already; ask again in a moment")]
+    #[error("too many questions are waiting already; ask again in a moment")]
     Busy,
+    #[error(
+        "no turn came for the question in half a minute: others take long; ask again in a moment"
+    )]
+    Waited,
     #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]
@@ -85,9 +87,11 @@ pub(crate) struct Node {
     backup_dir: Option<PathBuf>,
     pub(crate) hot_keys: Arc<Board>,
     pub(crate) auth: Arc<Auth>,
-    queries: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    pub(crate) measured: Measured,
+    pub(crate) queue: Queue,
     stopping: watch::Sender<bool>,
+    /// Monotonic milliseconds.
+    pub(crate) started_ms: u64,
 }
 
 impl Node {
@@ -96,8 +100,10 @@ impl Node {
         default_step: Step,
         backup_dir: Option<PathBuf>,
         auth: Arc<Auth>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
+    ) -> prometheus::Result<Arc<Self>> {
+        let started_ms = clock.monotonic_ms();
+        Ok(Arc::new(Self {
+            queue: Queue::new(Arc::clone(&clock)),
             behind: RwLock::new(Behind::Starting),
             reopened: watch::Sender::new(0),
             progress: Progress::default(),
@@ -108,10 +114,10 @@ impl Node {
             backup_dir,
             hot_keys: Arc::default(),
             auth,
-            queries: Arc::new(Semaphore::new(PARALLEL_QUERIES)),
-            waiting: Arc::new(Semaphore::new(WAITING_QUERIES)),
+            measured: Measured::new()?,
             stopping: watch::Sender::new(false),
-        })
+            started_ms,
+        }))
     }
 
     pub(crate) fn set_recorder(&self, recorder: Arc<Recorder>) {
@@ -186,9 +192,12 @@ impl Node {
     ) -> impl Future<Output = (u64, Verdict)> + Send + use<'a> {
         let passing: Option<Passing> =
             entry.as_ref().ok().map(|entry| self.cluster.passing(&source.node, entry));
+        let began_ns = self.clock.monotonic_ns();
         let answer = recorder.queue(source, sequence, entry);
         async move {
             let (sequence, verdict) = answer.await;
+            let took_ns = self.clock.monotonic_ns().saturating_sub(began_ns);
+            self.measured.acknowledged.observe(took_ns as f64 / 1e9);
             if let (Verdict::Stored { .. }, Some(passing)) = (&verdict, passing) {
                 self.cluster.stored(passing, self.clock.unix_ms());
             }
@@ -200,16 +209,22 @@ impl Node {
     pub(crate) async fn group_states(
         &self,
     ) -> Result<(Arc<LineageGraph>, Vec<GroupState>), NodeError> {
-        self.ask(|recorder| Ok((recorder.graph(), recorder.group_states()?))).await
+        self.ask("groups", |recorder| Ok((recorder.graph(), recorder.group_states()?))).await
     }
 
     /// Time x key range.
-    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Matrix, NodeError> {
-        self.ask(move |recorder| {
-            let view = recorder.view()?;
-            Ok(keyviz_query::matrix(&view, view.graph(), &request)?)
-        })
-        .await
+    pub(crate) async fn matrix(&self, request: MatrixRequest) -> Result<Held<Matrix>, NodeError> {
+        let recorder = self.recorder()?;
+        let answer = move |rooms: &Rooms| {
+            let (view, mut room) = (recorder.view()?, None);
+            let mut admit = |extent| {
+                room = Some(rooms.take(extent)?);
+                Ok(())
+            };
+            let matrix = matrix_admitted(&view, view.graph(), &request, &mut admit)?;
+            Ok(Held::new(matrix, room))
+        };
+        self.queue.in_turn("matrix", answer).await
     }
 
     /// What is known of a range, of what it came from and of what became of it.
@@ -219,7 +234,7 @@ impl Node {
         (from_ms, to_ms): (u64, u64),
         depth: Depth,
     ) -> Result<Biography, NodeError> {
-        self.ask(move |recorder| {
+        self.ask("lineage", move |recorder| {
             Biography::of(&recorder.graph(), &subject, (from_ms, to_ms), depth)
         })
         .await
@@ -258,12 +273,12 @@ impl Node {
             question.routes.bounds = Some(record.range.clone());
         }
         let board = Arc::clone(&self.hot_keys);
-        self.in_turn(move || Ok(board.answer(&question)?)).await
+        self.queue.in_turn("hotkeys", move |_| Ok(board.answer(&question)?)).await
     }
 
     /// What happened to the ranges in `[from_ms, to_ms)`.
     pub(crate) async fn events(&self, from_ms: u64, to_ms: u64) -> Result<Vec<Event>, NodeError> {
-        self.ask(move |recorder| Ok(recorder.events(from_ms, to_ms)?)).await
+        self.ask("events", move |recorder| Ok(recorder.events(from_ms, to_ms)?)).await
     }
 
     /// Takes a backup into the folder that the operator has named. Not one of the questions: it may
@@ -277,7 +292,7 @@ impl Node {
 
     /// How garbage collection stands; `accept_clock` ends a freeze.
     pub(crate) async fn gc(&self, accept_clock: bool) -> Result<GcStatus, NodeError> {
-        self.ask(move |recorder| {
+        self.ask("gc", move |recorder| {
             let status = if accept_clock { recorder.accept_clock() } else { recorder.gc_status() };
             Ok(status?)
         })
@@ -291,37 +306,21 @@ impl Node {
         range: KeyRange,
         note: String,
     ) -> Result<PinSummary, NodeError> {
-        self.ask(move |recorder| Ok(recorder.pin(window_ms, range, note)?)).await
+        self.ask("pin", move |recorder| Ok(recorder.pin(window_ms, range, note)?)).await
     }
 
     /// No longer keeps it. Returns what it was, unless it could not be read.
     pub(crate) async fn unpin(&self, id: Uuid) -> Result<Option<PinSummary>, NodeError> {
-        self.ask(move |recorder| Ok(recorder.unpin(id)?)).await
+        self.ask("pin", move |recorder| Ok(recorder.unpin(id)?)).await
     }
 
     async fn ask<T: Send + 'static>(
         &self,
+        kind: &'static str,
         question: impl FnOnce(&Recorder) -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let recorder = self.recorder()?;
-        self.in_turn(move || question(&recorder)).await
-    }
-
-    /// Answers on a thread of its own, once it is this question's turn.
-    async fn in_turn<T: Send + 'static>(
-        &self,
-        answer: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
-    ) -> Result<T, NodeError> {
-        // The permits go with the work: an asker who leaves does not make room for another question.
-        let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| NodeError::Busy)?;
-        let running =
-            Arc::clone(&self.queries).acquire_owned().await.map_err(|_| NodeError::Stopping)?;
-        let answered = tokio::task::spawn_blocking(move || {
-            let _until_answered = (waiting, running);
-            answer()
-        })
-        .await;
-        answered.unwrap_or_else(|error| Err(NodeError::Panicked { reason: error.to_string() }))
+        self.queue.in_turn(kind, move |_| question(&recorder)).await
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let grpc_listener = bind("grpc", config.grpc).await?;
     let http_listener = bind("http", config.http).await?;
     let (grpc_address, http_address) = (grpc_listener.local_addr()?, http_listener.local_addr()?);
-    let node = Node::new(Arc::clone(&clock), config.step, config.backup_dir.clone(), auth);
+    let node = Node::new(Arc::clone(&clock), config.step, config.backup_dir.clone(), auth)?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
     let max_message_bytes = config.max_message_bytes;
     servers.spawn(grpc::serve(
         Arc::clone(&node),
-        Listener::new(grpc_listener, tls.clone()),
+        Listener::new(grpc_listener, tls.clone(), "grpc", &node.measured),
         max_message_bytes,
         move |reporter| {
             let sender = health_sender.lock().ok().and_then(|mut sender| sender.take());
@@ -61,7 +61,7 @@ pub(crate) async fn run(config: ServeConfig) -> anyhow::Result<()> {
             let _ = sender.map(|sender| sender.send(reporter));
         },
     ));
-    let http_listener = Listener::new(http_listener, tls);
+    let http_listener = Listener::new(http_listener, tls, "http", &node.measured);
     servers.spawn(http::serve(Arc::clone(&node), http_listener, max_message_bytes));
 
     let opened = open(&node, &config, Arc::clone(&clock), &mut terminate, &mut interrupt).await?;

@@ -20,6 +20,7 @@ pub mod data_dir;
 mod dump;
 mod error;
 mod failpoint;
+pub mod figures;
 pub mod finding;
 pub mod migrate;
 mod numbers;

@@ -19,6 +19,7 @@
 //! | flushes | of both families at once (`atomic_flush`) | else RocksDB's log is kept for the small one, and a start reads it |
 //! | prefix extractor | none | implicit prefix seek loses rows |
 //! | `periodic_compaction_seconds` | 1 day | the filter must see quiet files too |
+//! | statistics | tickers only | what the cache hits and misses; timers and histograms would cost a clock a read |
 //! | info log | 10 files of 16 MiB | bounded |
 //!
 //! The figures are of `keyviz-bench settings`, each against the others as in the table (buffer and
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keyviz_codec::Key;
 use keyviz_codec::key_layout::NODE_GROUP;
 use keyviz_codec::marks::Mark;
+use rocksdb::statistics::StatsLevel;
 use rocksdb::{
     BottommostLevelCompaction, ColumnFamily, ColumnFamilyDescriptor, CompactOptions, DB,
     DBCompressionType, FlushOptions, Options,
@@ -38,6 +40,7 @@ use rocksdb::{
 
 use crate::copies::{self, COPIES};
 use crate::damage::Damage;
+use crate::figures::OpenedWith;
 use crate::migrate::{self, Step, WatchUpgrade};
 use crate::refusal::Refusal;
 use crate::retention::Retention;
@@ -69,6 +72,7 @@ pub struct Store {
     pub(crate) refusal: Refusal,
     /// See [`copies`].
     pub(crate) copies_whole: AtomicBool,
+    pub(crate) options: OpenedWith,
     path: PathBuf,
 }
 
@@ -130,6 +134,8 @@ impl Store {
         db_options.create_if_missing(true);
         db_options.create_missing_column_families(true);
         db_options.set_atomic_flush(true);
+        db_options.enable_statistics();
+        db_options.set_statistics_level(StatsLevel::ExceptHistogramOrTimers);
         tuning.apply_to_database(&mut db_options);
         let mut family = Options::default();
         tuning.apply_to_family(&mut family);
@@ -149,8 +155,9 @@ impl Store {
         check_gc(path)?;
         let (retention, damage) = (options.retention, Damage::default());
         let whole = AtomicBool::new(found.unwrap_or(known) >= copies::SINCE_SCHEMA);
-        let (refusal, path) = (Refusal::default(), path.to_owned());
-        let store = Self { db, retention, damage, refusal, copies_whole: whole, path };
+        let (refusal, path, options) =
+            (Refusal::default(), path.to_owned(), OpenedWith(db_options));
+        let store = Self { db, retention, damage, refusal, copies_whole: whole, options, path };
         match found {
             Some(found) if found < known => {
                 migrate::run(&store, found, steps, watch)?;

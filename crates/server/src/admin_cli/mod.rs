@@ -1,19 +1,24 @@
-//! `keyviz gc`, `pin`, `pins` and `unpin`: what an operator tells a running node.
+//! `keyviz status`, `events`, `gc`, `pin`, `pins` and `unpin`: what an operator asks and tells a running
+//! node.
 //!
 //! Responsible for: one request over the node's HTTP port, and what it answers, in words or as JSON.
 //! Invariants: no text of a key or a note reaches the terminal as a control sequence.
 //! Must not: open a data folder.
-//! Proof: `tests/tests/pins.rs` with real processes.
+//! Proof: `tests/tests/{pins,top}.rs` with real processes.
 
+mod events;
 mod gc;
 mod pins;
+mod status;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde_json::Value;
 
+pub(crate) use events::{EventsArgs, events};
 pub(crate) use gc::{GcArgs, gc};
 pub(crate) use pins::{PinArgs, PinsArgs, UnpinArgs, pin, pins, unpin};
+pub(crate) use status::{StatusArgs, status};
 
 use crate::http_client::{self, Question};
 use crate::query_cli::key_text::inert;

@@ -7,12 +7,14 @@ use keyviz_api::wire::history::history_service_server::HistoryService;
 use keyviz_lineage::{Flags, KeyRange, LineageId, Series, Step};
 use keyviz_query::biography::Subject;
 use keyviz_query::{Continuity, MAX_ROWS, Matrix, MatrixRequest, MatrixRow, RowSet};
+use keyviz_replica::Event;
 use tonic::{Request, Response, Status};
 
 use super::status;
 use crate::biography;
 use crate::hot_keys::{DEFAULT_TOP, MAX_TOP, Question, Routes};
 use crate::node::Node;
+use crate::top;
 
 pub(super) struct History {
     node: Arc<Node>,
@@ -72,6 +74,54 @@ impl HistoryService for History {
         let answer = self.node.hot_keys(question, lineage).await;
         Ok(Response::new(answer.map_err(|error| status(&error))?))
     }
+
+    async fn get_top(
+        &self,
+        request: Request<wire::GetTopRequest>,
+    ) -> Result<Response<wire::GetTopResponse>, Status> {
+        let question = top_from_wire(request.get_ref())?;
+        let answer = self.node.top(question).await.map_err(|error| status(&error))?;
+        Ok(Response::new(top::to_wire(&answer)))
+    }
+
+    async fn get_events(
+        &self,
+        request: Request<wire::GetEventsRequest>,
+    ) -> Result<Response<wire::GetEventsResponse>, Status> {
+        let request = request.into_inner();
+        let from_ms = open_time("from_unix_ms", request.from_unix_ms)?.unwrap_or(0);
+        let to_ms = open_time("to_unix_ms", request.to_unix_ms)?;
+        let to_ms = to_ms.unwrap_or_else(|| self.node.clock.unix_ms());
+        let found = self.node.events(from_ms, to_ms).await.map_err(|error| status(&error))?;
+        let events = found.into_iter().map(event_to_wire).collect();
+        Ok(Response::new(wire::GetEventsResponse { events }))
+    }
+}
+
+fn event_to_wire(event: Event) -> wire::RangeEvent {
+    wire::RangeEvent {
+        unix_ms: event.unix_ms as i64,
+        kind: event.kind.name().to_owned(),
+        group_id: event.group,
+        lineage_ids: event.lineages.iter().map(ToString::to_string).collect(),
+        route_ids: event.routes,
+        text: event.text,
+    }
+}
+
+fn top_from_wire(request: &wire::GetTopRequest) -> Result<top::Question, Status> {
+    let against_from_ms = open_time("against_from_unix_ms", request.against_from_unix_ms)?;
+    let against_to_ms = open_time("against_to_unix_ms", request.against_to_unix_ms)?;
+    Ok(top::Question {
+        series: series_from_wire(request.series()),
+        from_ms: open_time("from_unix_ms", request.from_unix_ms)?,
+        to_ms: open_time("to_unix_ms", request.to_unix_ms)?,
+        against_ms: top::Question::against(against_from_ms, against_to_ms)
+            .map_err(Status::invalid_argument)?,
+        range: KeyRange::new(&request.start[..], &request.end[..])
+            .map_err(|error| Status::invalid_argument(error.to_string()))?,
+        limit: top::Question::limit(request.limit as usize),
+    })
 }
 
 fn lineage_id(id: &str) -> Result<LineageId, Status> {

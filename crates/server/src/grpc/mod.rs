@@ -100,7 +100,11 @@ fn status(error: &NodeError) -> tonic::Status {
         NodeError::Starting { .. } | NodeError::Reopening { .. } | NodeError::Stopping => {
             tonic::Status::unavailable(message)
         }
-        NodeError::Busy => tonic::Status::resource_exhausted(message),
+        NodeError::Busy
+        | NodeError::Waited
+        | NodeError::Query(
+            keyviz_query::QueryError::TooLarge { .. } | keyviz_query::QueryError::NoRoom { .. },
+        ) => tonic::Status::resource_exhausted(message),
         NodeError::Query(keyviz_query::QueryError::Store(_)) | NodeError::Store(_) => {
             tonic::Status::data_loss(message)
         }

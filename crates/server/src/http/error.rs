@@ -44,7 +44,9 @@ impl From<NodeError> for HttpError {
             NodeError::Starting { .. } | NodeError::Reopening { .. } | NodeError::Stopping => {
                 (StatusCode::SERVICE_UNAVAILABLE, "keyviz_disabled")
             }
-            NodeError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            NodeError::Busy | NodeError::Waited | NodeError::Query(QueryError::NoRoom { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "busy")
+            }
             NodeError::Query(QueryError::Store(_)) | NodeError::Store(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "storage")
             }

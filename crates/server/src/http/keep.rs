@@ -37,7 +37,7 @@ pub(super) async fn order_gc(
     Ok(Json(gc_json(&node.gc(body.accept_clock).await?)))
 }
 
-fn gc_json(status: &GcStatus) -> Value {
+pub(super) fn gc_json(status: &GcStatus) -> Value {
     // An hour that is none of a row.
     let ms = |hour: u64| (hour != u64::MAX).then(|| hour.saturating_mul(HOUR_MS));
     let frozen = status.frozen.map(|freeze| {

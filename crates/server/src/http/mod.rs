@@ -16,6 +16,9 @@ mod lineage;
 mod matrix;
 mod metrics;
 mod page;
+mod profile;
+mod status;
+mod top;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +69,8 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .route(&format!("{API}/matrix"), get(matrix::matrix))
         .route(&format!("{API}/lineage"), get(lineage::lineage))
         .route(&format!("{API}/hotkeys"), get(hot_keys::hot_keys))
+        .route(&format!("{API}/top"), get(top::top))
+        .route(&format!("{API}/status"), get(status::status))
         .route(&format!("{API}/events"), get(lineage::events))
         .route(&format!("{ADMIN}/adapters/summary"), get(adapters::summary))
         .route(&format!("{API}/gc"), get(keep::gc).post(keep::order_gc))
@@ -77,7 +82,9 @@ fn router(node: Arc<Node>, max_message_bytes: usize) -> Router {
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(max_message_bytes))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
-        // Behind the time limit: a backup takes as long as copying does.
+        // Behind the time limit: a backup takes as long as copying does, a profile as long as it is asked to.
+        .route("/debug/pprof/profile", get(profile::cpu))
+        .route("/debug/pprof/heap", get(profile::heap))
         .route(&format!("{API}/backup"), post(backup::backup))
         .layer(middleware::from_fn_with_state(Arc::clone(&node), door::ask_for_token))
         .layer(CompressionLayer::new())

@@ -15,21 +15,13 @@ use keyviz_lineage::{Series, Step};
 
 use super::key_text::Key;
 use super::time_text::TimeSpec;
-use crate::shown_token::ShownToken;
+use crate::asked_node::AskedNode;
 
 /// Ask a running node for a heatmap: time x key range, one series.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct QueryArgs {
-    /// The node's gRPC address.
-    #[arg(
-        long,
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:50051",
-        env = "KEYVIZ_ENDPOINT"
-    )]
-    pub(super) endpoint: String,
     #[command(flatten)]
-    pub(super) token: ShownToken,
+    pub(super) node: AskedNode,
     /// What to show: reads, writes, read_bytes or write_bytes.
     #[arg(long, value_parser = series, default_value = "writes")]
     pub(super) series: Series,
@@ -139,7 +131,7 @@ impl FromStr for AsOf {
     }
 }
 
-fn series(text: &str) -> Result<Series, String> {
+pub(crate) fn series(text: &str) -> Result<Series, String> {
     Series::from_name(text).ok_or_else(|| "use reads, writes, read_bytes or write_bytes".to_owned())
 }
 
@@ -199,7 +191,7 @@ impl QueryArgs {
     }
 }
 
-const fn wire_series(series: Series) -> wire::Series {
+pub(crate) const fn wire_series(series: Series) -> wire::Series {
     match series {
         Series::Reads => wire::Series::Reads,
         Series::Writes => wire::Series::Writes,

@@ -34,7 +34,7 @@ fn nothing_asks_for_everything() {
         ..Default::default()
     };
     assert_eq!(request, expected);
-    assert_eq!(parse(&[]).unwrap().endpoint, "127.0.0.1:50051");
+    assert_eq!(parse(&[]).unwrap().node.endpoint, "127.0.0.1:50051");
 }
 
 #[test]

@@ -11,7 +11,6 @@ use anyhow::anyhow;
 use keyviz_api::tls::innermost;
 use keyviz_api::token::Bearer;
 use keyviz_api::wire::history::history_service_client::HistoryServiceClient;
-use keyviz_api::wire::history::{GetMatrixRequest, GetMatrixResponse};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -21,21 +20,6 @@ use crate::shown_token::ShownToken;
 
 /// 1,024 rows of 10,080 columns are about 100 MB at the very most.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
-
-/// Asks the node at `address` (`host:port`) for a matrix.
-///
-/// # Errors
-/// One line: the node cannot be reached, is none, or refuses.
-pub(super) async fn ask(
-    address: &str,
-    token: &ShownToken,
-    request: GetMatrixRequest,
-) -> anyhow::Result<GetMatrixResponse> {
-    match connect(address, token).await?.get_matrix(request).await {
-        Ok(answer) => Ok(answer.into_inner()),
-        Err(status) => Err(refusal(address, &status)),
-    }
-}
 
 /// A client of a node that shows it a token, where one is given.
 pub(crate) type HistoryClient = HistoryServiceClient<InterceptedService<Channel, Bearer>>;

@@ -168,19 +168,19 @@ impl Line {
 }
 
 /// The first key of a row; `-inf` when it has none. A `†` says that the row is closed.
-pub(super) fn row_label(row: &MatrixRow, columns: usize) -> String {
+pub(crate) fn row_label(row: &MatrixRow, columns: usize) -> String {
     let sign = if row.closed { "†" } else { "" };
     let room = columns.saturating_sub(key_text::width(sign));
     format!("{sign}{}", start_label(row, room))
 }
 
 /// The first key of a row.
-pub(super) fn start_label(row: &MatrixRow, columns: usize) -> String {
+pub(crate) fn start_label(row: &MatrixRow, columns: usize) -> String {
     if row.start.is_empty() { "-inf".to_owned() } else { key_text::label(&row.start, columns) }
 }
 
 /// The first key behind a row.
-pub(super) fn end_label(row: &MatrixRow, columns: usize) -> String {
+pub(crate) fn end_label(row: &MatrixRow, columns: usize) -> String {
     if row.end.is_empty() { "+inf".to_owned() } else { key_text::label(&row.end, columns) }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::colours::COLOURS;
 
 #[test]
 fn the_scale_is_logarithmic_and_keeps_none_apart() {
@@ -33,7 +34,7 @@ fn the_ramp_uses_every_character_once_and_in_order() {
     assert_eq!(character(0, true), '·');
     assert_eq!(character(0, false), '0');
     assert_eq!(character(255, false), '8');
-    assert_eq!(character(entry(0.0), false), '1');
+    assert_eq!(character(COLOURS.entry(0.0), false), '1');
 }
 
 #[test]
@@ -51,7 +52,8 @@ fn signs_can_be_read_on_every_colour() {
 #[test]
 fn no_grey_of_a_gap_is_a_colour_of_the_table() {
     let saturation = |rgb: Rgb| rgb.iter().max().unwrap() - rgb.iter().min().unwrap();
-    for grey in [MISSING_GROUND, MISSING_INK, MISSING_HALF, PENDING_HALF] {
+    for grey in [COLOURS.missing_ground, COLOURS.missing_ink, MISSING_HALF, COLOURS.pending_ground]
+    {
         assert!(saturation(grey) < 10);
     }
     assert!((0..=255).all(|level| saturation(colour(level)) > 30));

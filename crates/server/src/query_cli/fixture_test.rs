@@ -4,10 +4,10 @@ use keyviz_api::wire::history::{ColumnTotals, GetMatrixResponse, MatrixRow, Seri
 use keyviz_lineage::Flags;
 
 /// 2026-11-20 16:00:00 UTC.
-pub(super) const START_MS: i64 = 1_795_190_400_000;
+pub(crate) const START_MS: i64 = 1_795_190_400_000;
 
 /// A row `[start, end)` with these values; 0 is idle.
-pub(super) fn row(start: &[u8], end: &[u8], values: &[u64]) -> MatrixRow {
+pub(crate) fn row(start: &[u8], end: &[u8], values: &[u64]) -> MatrixRow {
     MatrixRow {
         bucket_id: "route:1".into(),
         start: start.to_vec().into(),
@@ -24,7 +24,7 @@ pub(super) fn row(start: &[u8], end: &[u8], values: &[u64]) -> MatrixRow {
 }
 
 /// An answer of one-minute windows.
-pub(super) fn matrix(rows: Vec<MatrixRow>) -> GetMatrixResponse {
+pub(crate) fn matrix(rows: Vec<MatrixRow>) -> GetMatrixResponse {
     let columns = rows.first().map_or(0, |row| row.states.len());
     let sum = |pick: fn(&MatrixRow, usize) -> u64| {
         (0..columns)
@@ -56,7 +56,7 @@ pub(super) fn matrix(rows: Vec<MatrixRow>) -> GetMatrixResponse {
 
 /// A row with these states, one letter each: measured, idle, missing (`x`), partial, pending (`w`),
 /// nonexistent (`-`).
-pub(super) fn with_states(mut row: MatrixRow, letters: &str) -> MatrixRow {
+pub(crate) fn with_states(mut row: MatrixRow, letters: &str) -> MatrixRow {
     let number = |letter| "mixpw-".find(letter).expect("a state's letter") as u8;
     row.states = letters.chars().map(number).collect();
     row
@@ -64,7 +64,7 @@ pub(super) fn with_states(mut row: MatrixRow, letters: &str) -> MatrixRow {
 
 /// A hot range that was split in two after three minutes: its halves inherit what it had. Then a
 /// minute that nobody recorded, one that is partial, and one that is still pending in part.
-pub(super) fn split() -> GetMatrixResponse {
+pub(crate) fn split() -> GetMatrixResponse {
     let inherited = Flags::INHERITED.0.into();
     let half = |start: &[u8], end: &[u8], values: &[u64], states: &str| {
         let mut row = with_states(row(start, end, values), states);

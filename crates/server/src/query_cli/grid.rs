@@ -11,7 +11,7 @@ use keyviz_api::wire::history::{GetMatrixResponse, MatrixRow};
 
 /// What a cell is (`MatrixRow.states`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// Recorded, with traffic.
     Measured,
     /// Recorded, without.
@@ -30,7 +30,7 @@ pub(super) enum State {
 
 impl State {
     /// The state with this number.
-    pub(super) const fn from_wire(number: u8) -> Self {
+    pub(crate) const fn from_wire(number: u8) -> Self {
         match number {
             0 => Self::Measured,
             1 => Self::Idle,
@@ -43,7 +43,7 @@ impl State {
     }
 
     /// Its name on every surface.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Measured => "measured",
             Self::Idle => "idle",
@@ -56,86 +56,86 @@ impl State {
     }
 
     /// Whether somebody recorded it.
-    pub(super) const fn is_recorded(self) -> bool {
+    pub(crate) const fn is_recorded(self) -> bool {
         matches!(self, Self::Measured | Self::Idle | Self::Partial | Self::Unknown(_))
     }
 }
 
 /// One cell of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// Counted plus inherited.
-    pub(super) value: u64,
+    pub(crate) value: u64,
     /// The largest recorded window in it.
-    pub(super) max: u64,
+    pub(crate) max: u64,
     /// The inherited part of the value.
-    pub(super) inherited: u64,
+    pub(crate) inherited: u64,
     /// Bits of `flag_names`.
-    pub(super) flags: u32,
+    pub(crate) flags: u32,
     /// What it is.
-    pub(super) state: State,
+    pub(crate) state: State,
 }
 
 impl Cell {
     /// Whether its numbers mean something: a window that nobody recorded has none.
-    pub(super) const fn has_value(&self) -> bool {
+    pub(crate) const fn has_value(&self) -> bool {
         self.value > 0 || self.state.is_recorded()
     }
 }
 
 /// The answer, cell by cell.
 #[derive(Debug)]
-pub(super) struct Grid<'a> {
+pub(crate) struct Grid<'a> {
     /// The answer.
-    pub(super) matrix: &'a GetMatrixResponse,
+    pub(crate) matrix: &'a GetMatrixResponse,
     /// Whether cells are coarser than recorded, so that their largest window is told apart.
-    pub(super) is_coarse: bool,
+    pub(crate) is_coarse: bool,
 }
 
 /// A cell's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Index of the row.
-    pub(super) row: usize,
+    pub(crate) row: usize,
     /// Index of the column.
-    pub(super) column: usize,
+    pub(crate) column: usize,
 }
 
 impl<'a> Grid<'a> {
     /// A view of `matrix`.
-    pub(super) fn new(matrix: &'a GetMatrixResponse) -> Self {
+    pub(crate) fn new(matrix: &'a GetMatrixResponse) -> Self {
         Self { matrix, is_coarse: matrix.rows.iter().any(|row| !row.max.is_empty()) }
     }
 
     /// How many rows.
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.matrix.rows.len()
     }
 
     /// How many columns.
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.matrix.column_unix_ms.len()
     }
 
     /// The cells of one row, as many as there are columns.
-    pub(super) fn cells(&self, row: usize) -> impl Iterator<Item = Cell> + '_ {
+    pub(crate) fn cells(&self, row: usize) -> impl Iterator<Item = Cell> + '_ {
         let row = self.matrix.rows.get(row);
         (0..self.columns()).map(move |column| row.map_or(ABSENT, |row| cell_of(row, column)))
     }
 
     /// One cell.
-    pub(super) fn cell(&self, place: Place) -> Cell {
+    pub(crate) fn cell(&self, place: Place) -> Cell {
         self.matrix.rows.get(place.row).map_or(ABSENT, |row| cell_of(row, place.column))
     }
 
     /// What a cell's colour stands for: its largest recorded window, so that a spike is as bright
     /// in a week as it was in its minute.
-    pub(super) fn shade(&self, cell: &Cell) -> u64 {
+    pub(crate) fn shade(&self, cell: &Cell) -> u64 {
         if self.is_coarse { cell.max } else { cell.value }
     }
 
     /// The length of the window that [`Grid::shade`] speaks of, in milliseconds.
-    pub(super) fn shade_ms(&self) -> u64 {
+    pub(crate) fn shade_ms(&self) -> u64 {
         let matrix = self.matrix;
         if self.is_coarse && matrix.recorded_step_ms > 0 {
             matrix.recorded_step_ms
@@ -145,7 +145,7 @@ impl<'a> Grid<'a> {
     }
 
     /// The end of the last window, Unix milliseconds.
-    pub(super) fn end_unix_ms(&self) -> i64 {
+    pub(crate) fn end_unix_ms(&self) -> i64 {
         let last = self.matrix.column_unix_ms.last().copied().unwrap_or(0);
         last.saturating_add(i64::try_from(self.matrix.step_ms).unwrap_or(i64::MAX))
     }

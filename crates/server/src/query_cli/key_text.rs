@@ -117,7 +117,7 @@ fn inert_character(character: char) -> char {
 }
 
 /// At most `columns` wide, cut in the middle so that a common prefix and what differs both stay.
-pub(super) fn middle(text: &str, columns: usize) -> String {
+pub(crate) fn middle(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -141,7 +141,7 @@ fn fitting(characters: impl Iterator<Item = char>, columns: usize) -> (String, u
 }
 
 /// Columns on the terminal.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.chars().map(character_width).sum()
 }
 

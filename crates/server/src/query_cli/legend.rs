@@ -14,6 +14,7 @@ use super::marks::{Census, FlagMap, Marks};
 use super::numbers::{compact, duration, exact};
 use super::time_text::{clock, date, date_and_clock};
 use super::words;
+use crate::colours::COLOURS;
 
 /// Width of the names on the left.
 const NAME_COLUMNS: usize = 9;
@@ -202,7 +203,7 @@ impl Legend<'_> {
                 0 => String::new(),
                 windows => format!(" ({} nobody recorded)", counted(windows, "window")),
             };
-            let ground = (colour::MISSING_INK, colour::MISSING_GROUND);
+            let ground = (COLOURS.missing_ink, COLOURS.missing_ground);
             pieces.push(self.signed(
                 '╱',
                 ground,
@@ -210,7 +211,7 @@ impl Legend<'_> {
             ));
         }
         if census.pending_cells > 0 {
-            let ground = (colour::MISSING_INK, [0; 3]);
+            let ground = (COLOURS.missing_ink, [0; 3]);
             pieces.push(self.signed(
                 '?',
                 ground,

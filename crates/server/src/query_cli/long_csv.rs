@@ -71,7 +71,7 @@ pub(super) fn write(matrix: &GetMatrixResponse, out: &mut dyn Write) -> io::Resu
 }
 
 /// The error below, so that a reader that went away is told apart.
-fn io_error(error: csv::Error) -> io::Error {
+pub(crate) fn io_error(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
@@ -79,7 +79,7 @@ fn io_error(error: csv::Error) -> io::Error {
 }
 
 /// A key as text or hex; what a spreadsheet would run as a formula is hex too.
-fn key(key: &[u8]) -> String {
+pub(crate) fn key(key: &[u8]) -> String {
     match key.first() {
         Some(b'=' | b'+' | b'-' | b'@') => format!("0x{}", hex::encode(key)),
         _ => key_text::exact(key),

@@ -31,29 +31,29 @@ const OTHER: Marks = Marks(1 << 11);
 
 /// A set of reasons why a cell is not exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks(u16);
+pub(crate) struct Marks(u16);
 
 impl Marks {
     /// Nothing: exact.
-    pub(super) const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
 
     /// Whether nothing applies.
-    pub(super) const fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// Both sets.
-    pub(super) const fn union(self, other: Self) -> Self {
+    pub(crate) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// The sign of the most serious.
-    pub(super) fn sign(self) -> Option<char> {
+    pub(crate) fn sign(self) -> Option<char> {
         self.indexes().next().map(|index| KINDS[index].1)
     }
 
     /// What applies, in words, the most serious first.
-    pub(super) fn words(self) -> Vec<&'static str> {
+    pub(crate) fn words(self) -> Vec<&'static str> {
         self.indexes().map(|index| KINDS[index].2).collect()
     }
 
@@ -63,7 +63,7 @@ impl Marks {
 }
 
 /// What a pixel shows once cells with and without data have come together in it.
-pub(super) fn with_gaps(marks: Marks, any_missing: bool, any_pending: bool) -> Marks {
+pub(crate) fn with_gaps(marks: Marks, any_missing: bool, any_pending: bool) -> Marks {
     let partial = if any_missing { PARTIAL } else { Marks::NONE };
     let pending = if any_pending { PENDING } else { Marks::NONE };
     marks.union(partial).union(pending)
@@ -71,11 +71,11 @@ pub(super) fn with_gaps(marks: Marks, any_missing: bool, any_pending: bool) -> M
 
 /// The flag bits of one answer.
 #[derive(Debug)]
-pub(super) struct FlagMap([Marks; 32]);
+pub(crate) struct FlagMap([Marks; 32]);
 
 impl FlagMap {
     /// As the answer names them, bit 0 first.
-    pub(super) fn new(flag_names: &[String]) -> Self {
+    pub(crate) fn new(flag_names: &[String]) -> Self {
         let mut map = [OTHER; 32];
         for (slot, name) in map.iter_mut().zip(flag_names) {
             if let Some(index) = KINDS.iter().position(|(known, _, _)| known == name) {
@@ -86,7 +86,7 @@ impl FlagMap {
     }
 
     /// Why `cell` is not exact. Cells without a value have no marks: they are drawn for what they are.
-    pub(super) fn marks(&self, cell: &Cell) -> Marks {
+    pub(crate) fn marks(&self, cell: &Cell) -> Marks {
         if !cell.has_value() {
             return Marks::NONE;
         }
@@ -110,23 +110,23 @@ impl FlagMap {
 
 /// What is in a view.
 #[derive(Debug, Default)]
-pub(super) struct Census {
+pub(crate) struct Census {
     /// Cells that nobody recorded.
-    pub(super) missing_cells: u64,
+    pub(crate) missing_cells: u64,
     /// Windows that nobody recorded in any row that was alive.
-    pub(super) missing_windows: u64,
+    pub(crate) missing_windows: u64,
     /// Cells without a value that may still get one.
-    pub(super) pending_cells: u64,
+    pub(crate) pending_cells: u64,
     /// Rows of lineages that are no longer alive.
-    pub(super) closed_rows: u64,
+    pub(crate) closed_rows: u64,
     /// The brightest cell and its shade; the earliest of the topmost row where several tie.
-    pub(super) brightest: Option<(Place, u64)>,
+    pub(crate) brightest: Option<(Place, u64)>,
     marked_cells: [u64; KINDS.len()],
 }
 
 impl Census {
     /// Counts `grid`.
-    pub(super) fn of(grid: &Grid<'_>, map: &FlagMap) -> Self {
+    pub(crate) fn of(grid: &Grid<'_>, map: &FlagMap) -> Self {
         let mut census = Self::default();
         let mut is_missing = vec![None; grid.columns()];
         for row in 0..grid.rows() {
@@ -160,13 +160,13 @@ impl Census {
     }
 
     /// The largest shade, 0 when there was no traffic.
-    pub(super) fn max_shade(&self) -> u64 {
+    pub(crate) fn max_shade(&self) -> u64 {
         self.brightest.map_or(0, |(_, shade)| shade)
     }
 
     /// Sign, words and number of cells of every mark in view, the most serious first. `drawn` are
     /// those of the picture: one that no cell bears comes from cells that share a pixel.
-    pub(super) fn marked(
+    pub(crate) fn marked(
         &self,
         drawn: Marks,
     ) -> impl Iterator<Item = (char, &'static str, u64)> + '_ {

@@ -6,26 +6,25 @@
 //! Must not: open a data folder, or know how a matrix is computed.
 //! Proof: `mod_test.rs` (against a node in the same process); the parts beside their modules.
 
-mod args;
+pub(crate) mod args;
 pub(crate) mod ask;
-mod axes;
+pub(crate) mod axes;
 mod colour;
-mod grid;
+pub(crate) mod grid;
 mod json;
 pub(crate) mod key_text;
 mod legend;
-mod long_csv;
-mod marks;
-mod numbers;
-mod pool;
+pub(crate) mod long_csv;
+pub(crate) mod marks;
+pub(crate) mod numbers;
+pub(crate) mod pool;
 mod render;
 mod terminal;
 pub(crate) mod time_text;
-mod viridis;
-mod words;
+pub(crate) mod words;
 
 #[cfg(test)]
-mod fixture_test;
+pub(crate) mod fixture_test;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
@@ -97,7 +96,7 @@ async fn answer(
 ) -> anyhow::Result<GetMatrixResponse> {
     let rows = if args.output == Output::Heatmap { view.rows() } else { ALL_ROWS };
     let request = args.request(clock.unix_ms(), rows)?;
-    ask::ask(&args.endpoint, &args.token, request).await
+    args.node.heard(args.node.connect().await?.get_matrix(request).await)
 }
 
 fn print(

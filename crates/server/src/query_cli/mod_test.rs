@@ -43,6 +43,20 @@ impl HistoryService for Node {
     ) -> Result<Response<wire::GetHotKeysResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
+
+    async fn get_top(
+        &self,
+        _: Request<wire::GetTopRequest>,
+    ) -> Result<Response<wire::GetTopResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn get_events(
+        &self,
+        _: Request<wire::GetEventsRequest>,
+    ) -> Result<Response<wire::GetEventsResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
 }
 
 async fn start(node: Node) -> SocketAddr {

@@ -5,7 +5,7 @@
 //! Proof: `numbers_test.rs`.
 
 /// All digits, in groups of three.
-pub(super) fn exact(value: u128) -> String {
+pub(crate) fn exact(value: u128) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -18,7 +18,7 @@ pub(super) fn exact(value: u128) -> String {
 }
 
 /// Short, for scales: `1.2k`, or `3.4 MiB` for bytes.
-pub(super) fn compact(value: u128, bytes: bool) -> String {
+pub(crate) fn compact(value: u128, bytes: bool) -> String {
     const COUNTS: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
     const BYTES: [&str; 7] = [" B", " KiB", " MiB", " GiB", " TiB", " PiB", " EiB"];
     let (base, units) = if bytes { (1_024.0, BYTES) } else { (1_000.0, COUNTS) };
@@ -46,7 +46,7 @@ fn shortest(value: f64) -> String {
 }
 
 /// `1 s`, `10 min`, `1 h`, `7 d`; never rounded.
-pub(super) fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     const UNITS: [(u64, &str); 4] =
         [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")];
     UNITS.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)).map_or_else(

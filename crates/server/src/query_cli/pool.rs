@@ -13,28 +13,28 @@ use super::marks::{FlagMap, Marks, with_gaps};
 
 /// How items are laid along one axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fit {
+pub(crate) struct Fit {
     /// The items of each segment.
-    pub(super) segments: Vec<Range<usize>>,
+    pub(crate) segments: Vec<Range<usize>>,
     /// How many pixels each segment is long.
-    pub(super) repeat: usize,
+    pub(crate) repeat: usize,
 }
 
 impl Fit {
     /// Pixels in all.
-    pub(super) fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.segments.len() * self.repeat
     }
 
     /// The most items that share a segment.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.segments.iter().map(ExactSizeIterator::len).max().unwrap_or(0)
     }
 }
 
 /// Lays `count` items on `pixels`: each as long as the others (at most `max_repeat`) when they fit,
 /// else several to a pixel, as evenly as whole numbers allow.
-pub(super) fn fit(count: usize, pixels: usize, max_repeat: usize) -> Fit {
+pub(crate) fn fit(count: usize, pixels: usize, max_repeat: usize) -> Fit {
     let pixels = pixels.max(1);
     if count <= pixels {
         let repeat = (pixels / count.max(1)).clamp(1, max_repeat.max(1));
@@ -47,7 +47,7 @@ pub(super) fn fit(count: usize, pixels: usize, max_repeat: usize) -> Fit {
 
 /// What one pixel shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pixel {
+pub(crate) enum Pixel {
     /// Nothing existed here.
     Blank,
     /// Nobody recorded it.
@@ -65,7 +65,7 @@ pub(super) enum Pixel {
 
 impl Pixel {
     /// Its shade, 0 where there is none.
-    pub(super) const fn shade(self) -> u64 {
+    pub(crate) const fn shade(self) -> u64 {
         match self {
             Self::Value { shade, .. } => shade,
             Self::Blank | Self::Missing | Self::Pending => 0,
@@ -73,7 +73,7 @@ impl Pixel {
     }
 
     /// Its marks, none where it has no value.
-    pub(super) const fn marks(self) -> Marks {
+    pub(crate) const fn marks(self) -> Marks {
         match self {
             Self::Value { marks, .. } => marks,
             Self::Blank | Self::Missing | Self::Pending => Marks::NONE,
@@ -82,7 +82,7 @@ impl Pixel {
 }
 
 /// The pixel of some rows and columns.
-pub(super) fn pool(
+pub(crate) fn pool(
     grid: &Grid<'_>,
     map: &FlagMap,
     rows: &Range<usize>,

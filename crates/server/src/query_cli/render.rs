@@ -17,7 +17,7 @@ use super::key_text::width;
 use super::legend::{Drawn, Legend};
 use super::marks::{Census, FlagMap, Marks};
 use super::pool::{Fit, Pixel, fit, pool};
-use super::viridis::Rgb;
+use crate::colours::{COLOURS, Rgb};
 
 /// The smallest picture that says anything.
 const MIN_COLUMNS: usize = 40;
@@ -201,9 +201,9 @@ fn in_colour(top: Pixel, bottom: Pixel, scale: Scale) -> (char, Option<Rgb>, Opt
     match (top, bottom) {
         (Pixel::Blank, Pixel::Blank) => return (' ', None, None),
         (Pixel::Missing, Pixel::Missing) => {
-            return ('╱', Some(colour::MISSING_INK), Some(colour::MISSING_GROUND));
+            return ('╱', Some(COLOURS.missing_ink), Some(COLOURS.missing_ground));
         }
-        (Pixel::Pending, Pixel::Pending) => return ('?', Some(colour::MISSING_INK), None),
+        (Pixel::Pending, Pixel::Pending) => return ('?', Some(COLOURS.missing_ink), None),
         _ => {}
     }
     // A sign takes the whole character, on the larger of the two, so that no spike is lost to it.
@@ -222,7 +222,7 @@ fn half(pixel: Pixel, scale: Scale) -> Option<Rgb> {
     match pixel {
         Pixel::Blank => None,
         Pixel::Missing => Some(colour::MISSING_HALF),
-        Pixel::Pending => Some(colour::PENDING_HALF),
+        Pixel::Pending => Some(COLOURS.pending_ground),
         Pixel::Value { shade, .. } => Some(colour::colour(scale.level(shade))),
     }
 }

@@ -102,7 +102,7 @@ fn calendar(text: &str) -> Option<TimeSpec> {
 
 /// `2026-11-17T03:12:00Z`, with milliseconds only when there are some. Times outside of 1970 to
 /// 9999 are shown as the nearest that is inside.
-pub(super) fn iso(unix_ms: i64) -> String {
+pub(crate) fn iso(unix_ms: i64) -> String {
     let unix_ms = unix_ms.clamp(0, LAST_MS);
     let at = UNIX_EPOCH + Duration::from_millis(unix_ms.unsigned_abs());
     if unix_ms % 1_000 == 0 {
@@ -113,23 +113,23 @@ pub(super) fn iso(unix_ms: i64) -> String {
 }
 
 /// `2026-11-17`.
-pub(super) fn date(unix_ms: i64) -> String {
+pub(crate) fn date(unix_ms: i64) -> String {
     iso(unix_ms)[..10].to_owned()
 }
 
 /// `03:12:00`, with milliseconds only when there are some.
-pub(super) fn clock(unix_ms: i64) -> String {
+pub(crate) fn clock(unix_ms: i64) -> String {
     let text = iso(unix_ms);
     text[11..text.len() - 1].to_owned()
 }
 
 /// `2026-11-17 03:12:00`.
-pub(super) fn date_and_clock(unix_ms: i64) -> String {
+pub(crate) fn date_and_clock(unix_ms: i64) -> String {
     format!("{} {}", date(unix_ms), clock(unix_ms))
 }
 
 /// `Nov 17`.
-pub(super) fn month_and_day(unix_ms: i64) -> String {
+pub(crate) fn month_and_day(unix_ms: i64) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let date = date(unix_ms);
@@ -138,7 +138,7 @@ pub(super) fn month_and_day(unix_ms: i64) -> String {
 }
 
 /// `Tue`.
-pub(super) fn weekday(unix_ms: i64) -> &'static str {
+pub(crate) fn weekday(unix_ms: i64) -> &'static str {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     DAYS[(unix_ms.clamp(0, LAST_MS) / 86_400_000 % 7) as usize]
 }

@@ -10,21 +10,21 @@ use keyviz_lineage::Series;
 
 /// Sums over a whole answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     /// Over all rows: values minus their inherited part.
-    pub(super) values: u128,
+    pub(crate) values: u128,
     /// Recorded by the sources.
-    pub(super) recorded: u128,
+    pub(crate) recorded: u128,
     /// Counted in exactly one row.
-    pub(super) counted: u128,
+    pub(crate) counted: u128,
     /// Inherited, once for each source.
-    pub(super) inherited: u128,
+    pub(crate) inherited: u128,
     /// On routes that the sampler did not know.
-    pub(super) unattributed: u128,
+    pub(crate) unattributed: u128,
 }
 
 /// The totals of an answer. Without column totals, what the rows say stands in.
-pub(super) fn totals(matrix: &GetMatrixResponse) -> Totals {
+pub(crate) fn totals(matrix: &GetMatrixResponse) -> Totals {
     let sum = |values: &[u64]| values.iter().map(|&value| u128::from(value)).sum::<u128>();
     let values = matrix
         .rows
@@ -50,7 +50,7 @@ pub(super) fn totals(matrix: &GetMatrixResponse) -> Totals {
 }
 
 /// The series of an answer.
-pub(super) fn series_of(matrix: &GetMatrixResponse) -> Series {
+pub(crate) fn series_of(matrix: &GetMatrixResponse) -> Series {
     match matrix.series() {
         WireSeries::Reads => Series::Reads,
         WireSeries::Writes | WireSeries::Unspecified => Series::Writes,
@@ -60,12 +60,12 @@ pub(super) fn series_of(matrix: &GetMatrixResponse) -> Series {
 }
 
 /// Its name.
-pub(super) fn series(matrix: &GetMatrixResponse) -> &'static str {
+pub(crate) fn series(matrix: &GetMatrixResponse) -> &'static str {
     series_of(matrix).name()
 }
 
 /// What one of it is.
-pub(super) fn unit(matrix: &GetMatrixResponse) -> &'static str {
+pub(crate) fn unit(matrix: &GetMatrixResponse) -> &'static str {
     match series_of(matrix) {
         Series::Reads => "reads",
         Series::Writes => "writes",
@@ -75,7 +75,7 @@ pub(super) fn unit(matrix: &GetMatrixResponse) -> &'static str {
 }
 
 /// What happened to bytes that already bear their unit.
-pub(super) fn verb(matrix: &GetMatrixResponse) -> &'static str {
+pub(crate) fn verb(matrix: &GetMatrixResponse) -> &'static str {
     match series_of(matrix) {
         Series::Reads | Series::ReadBytes => "read",
         Series::Writes | Series::WriteBytes => "written",
@@ -83,7 +83,7 @@ pub(super) fn verb(matrix: &GetMatrixResponse) -> &'static str {
 }
 
 /// Whether it counts bytes.
-pub(super) fn is_bytes(matrix: &GetMatrixResponse) -> bool {
+pub(crate) fn is_bytes(matrix: &GetMatrixResponse) -> bool {
     matches!(series_of(matrix), Series::ReadBytes | Series::WriteBytes)
 }
 

@@ -300,4 +300,18 @@ impl HistoryService for FakeNode {
     ) -> Result<Response<history::GetHotKeysResponse>, Status> {
         Err(Status::unimplemented("not asked here"))
     }
+
+    async fn get_top(
+        &self,
+        _: Request<history::GetTopRequest>,
+    ) -> Result<Response<history::GetTopResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
+
+    async fn get_events(
+        &self,
+        _: Request<history::GetEventsRequest>,
+    ) -> Result<Response<history::GetEventsResponse>, Status> {
+        Err(Status::unimplemented("not asked here"))
+    }
 }

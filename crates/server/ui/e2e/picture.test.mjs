@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { drawn, launch, open, pixel } from './browser.mjs';
 import { GAP, HOSTILE, HOT, MINUTE, Node, SPLIT_AT, tell, WINDOWS } from './node.mjs';
 
-const TABLE = JSON.parse(readFileSync(new URL('../colours.json', import.meta.url), 'utf8')).viridis;
+const TABLE = JSON.parse(readFileSync(new URL('../../assets/colours.json', import.meta.url), 'utf8')).tables.viridis.join(' ').split(' ');
 let node;
 let browser;
 let t0;

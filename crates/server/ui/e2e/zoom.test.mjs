@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { drawn, launch, open } from './browser.mjs';
 import { MINUTE, Node } from './node.mjs';
 
-const TABLE = JSON.parse(readFileSync(new URL('../colours.json', import.meta.url), 'utf8')).viridis;
+const TABLE = JSON.parse(readFileSync(new URL('../../assets/colours.json', import.meta.url), 'utf8')).tables.viridis.join(' ').split(' ');
 const DAY = 1440 * MINUTE;
 const COUNT = 2000;
 let node;

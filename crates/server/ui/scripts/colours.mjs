@@ -1,13 +1,14 @@
-// Makes src/picture/colours.ts from colours.json, the one table of colours. `--check` only compares.
+// Makes src/picture/colours.ts from ../assets/colours.json, the one file of colours for terminal, report and page. `--check` only compares.
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const from = new URL('../colours.json', import.meta.url);
+const from = new URL('../../assets/colours.json', import.meta.url);
 const into = new URL('../src/picture/colours.ts', import.meta.url);
-const tables = JSON.parse(readFileSync(from, 'utf8'));
+const { tables, floor } = JSON.parse(readFileSync(from, 'utf8'));
 
-let text = '// Made by scripts/colours.mjs from colours.json: 256 colours a table, rrggbb, the first for "no traffic".\n';
-for (const [name, table] of Object.entries(tables)) {
-  if (!Array.isArray(table)) continue;
+let text = '// Made by scripts/colours.mjs from ../assets/colours.json: 256 colours a table, rrggbb, the first for "no traffic".\n';
+text += `\n/** Where the least traffic sits on a table, so that it is told apart from none. */\nexport const FLOOR = ${floor};\n`;
+for (const [name, lines16] of Object.entries(tables)) {
+  const table = lines16.join(' ').split(' ');
   if (table.length !== 256 || !table.every((c) => /^[0-9a-f]{6}$/.test(c))) {
     throw new Error(`colours.json: ${name} is not 256 colours of six hexadecimal digits`);
   }

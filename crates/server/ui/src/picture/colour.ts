@@ -1,7 +1,7 @@
 // Values to colours: the palettes, the log and linear scales, packing for ImageData.
 // Pure; must not know rows, states or the document.
 
-import { CIVIDIS, VIRIDIS } from './colours';
+import { CIVIDIS, FLOOR, VIRIDIS } from './colours';
 import { valueOf } from './pyramid';
 
 export type Rgb = readonly [number, number, number];
@@ -37,9 +37,6 @@ export function parseColour(text: string): Rgb {
   }
   return (text.match(/[\d.]+/g) ?? ['0', '0', '0']).slice(0, 3).map(Number) as unknown as Rgb;
 }
-
-/** Where the least traffic (1) sits on the bar, so that it is told apart from none. As in the terminal. */
-const FLOOR = 0.05;
 
 export interface Scale {
   top: number;

@@ -1,4 +1,7 @@
-// Made by scripts/colours.mjs from colours.json: 256 colours a table, rrggbb, the first for "no traffic".
+// Made by scripts/colours.mjs from ../assets/colours.json: 256 colours a table, rrggbb, the first for "no traffic".
+
+/** Where the least traffic sits on a table, so that it is told apart from none. */
+export const FLOOR = 0.05;
 
 export const VIRIDIS =
   '24012b47035747045847065947075b47085c470a5d470b5f480d60480e61480f63481164481265481467481568481669' +
