@@ -22,7 +22,10 @@ FAULTS ?=
 ROUND ?=
 FUZZ_TARGETS ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
-.PHONY: help setup build run demo demo-lineage test torture loom asan bench fuzz lint clean
+.PHONY: help setup build run demo demo-lineage test ui ui-check ui-test ui-bench torture loom asan bench fuzz lint clean
+
+UI := crates/server/ui
+NPM_CI := npm ci --prefer-offline --no-audit --no-fund --cache "$(CACHE)/npm"
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,10 +48,23 @@ demo: build ## Show the main job: live traffic, a split, a merge, kill -9, every
 demo-lineage: build ## Show ranges that keep their history: 30 splits and merges under traffic
 	bin/keyviz demo --transitions 30 $(DEMO_FLAGS)
 
-test: setup loom ## Run every test
+test: setup loom ui-check ## Run every test
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins
+	$(MAKE) ui-test
 	$(CHECKED) cargo test $(CARGO_FLAGS) --no-fail-fast
 	$(CHECKED) cargo test $(CARGO_FLAGS) --features keyviz-replica/failpoints --test failpoints
+
+ui: setup ## Build the page anew into crates/server/ui/dist, which is committed
+	cd $(UI) && $(NPM_CI) && npm run build
+
+ui-check: setup ## Check the page: types, unit tests, and that dist/ is what the sources give
+	cd $(UI) && $(NPM_CI) && npm run --silent verify
+
+ui-test: ## Test the page in Chromium against the binaries that are built
+	cd $(UI) && { [ -d node_modules ] || $(NPM_CI); } && KEYVIZ_BIN="$(CARGO_TARGET_DIR)/release" npm run --silent e2e
+
+ui-bench: build ## Frame times of the page: 1,024 x 10,080 cells, moved and zoomed
+	cd $(UI) && { [ -d node_modules ] || $(NPM_CI); } && KEYVIZ_BIN="$(CARGO_TARGET_DIR)/release" npm run --silent bench
 
 torture: setup ## Put faults to real nodes for MINUTES (10), drawn from SEED; print what was lost
 	$(CHECKED) cargo build $(CARGO_FLAGS) --bins --example torture

@@ -18,10 +18,19 @@ compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || compgen -G '/usr/li
 command -v redis-benchmark >/dev/null || missing+=(redis-tools)
 # Metrics, alert rules and the dashboard are put to a real Prometheus.
 command -v promtool >/dev/null || missing+=(prometheus)
-# The page is looked at in a real browser.
+# The page is built and tested with Node, and looked at in a real browser.
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 command -v chromium >/dev/null || missing+=(chromium)
 
-[ ${#missing[@]} -eq 0 ] && exit 0
+node_is_recent() {
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)'
+}
+if [ ${#missing[@]} -eq 0 ]; then
+    node_is_recent && exit 0
+    echo "setup: node $(node --version) is too old to build the page; install at least 20.19 (https://nodejs.org)" >&2
+    exit 1
+fi
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "setup: missing Debian packages: ${missing[*]}" >&2

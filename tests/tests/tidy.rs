@@ -130,8 +130,9 @@ fn every_module_has_a_header() {
 fn no_file_is_too_long() {
     let mut long = Vec::new();
     for source in CODE.into_iter().flat_map(sources) {
-        let is_code =
-            [".rs", ".js", ".css", ".html", ".proto"].iter().any(|end| source.path.ends_with(end));
+        let is_code = [".rs", ".js", ".mjs", ".ts", ".svelte", ".css", ".html", ".proto"]
+            .iter()
+            .any(|end| source.path.ends_with(end));
         let lines = source.text.lines().count();
         if is_code && !source.is_test() && lines > MAX_LINES {
             long.push(format!("{}: {lines} lines", source.path));

@@ -1,0 +1,2 @@
+// Nothing to set: the options are in vite.config.ts.
+export default {};
