@@ -32,7 +32,7 @@ fn column(
     boot: u64,
     (window, first_ms): (u64, u64),
     sequence: u64,
-    rows: Vec<Value>,
+    rows: &[Value],
     to: &'static str,
 ) -> Told {
     let body = json!({
@@ -85,20 +85,20 @@ fn story(first_ms: u64) -> Vec<Told> {
         }
         let (at, routes) =
             ((window, first_ms), if window < half { &[1, 2, 4][..] } else { &[3, 4] });
-        let rows = |term: u64, seed: u64| {
+        let rows = |term: u64, seed: u64| -> Vec<Value> {
             routes.iter().map(|&route| row(route, term, seed + 7 * route + window)).collect()
         };
         // Two leaders of one term say the same; its writes count once. One source is heard by two nodes.
-        told.push(column("leader-1", 1, at, window + 1, rows(5, 100), "AB"));
-        told.push(column("leader-2", 2, at, window + 1, rows(5, 100), "C"));
-        told.push(column("follower-b", 3, at, window + 1, rows(0, 2_000), "B"));
+        told.push(column("leader-1", 1, at, window + 1, &rows(5, 100), "AB"));
+        told.push(column("leader-2", 2, at, window + 1, &rows(5, 100), "C"));
+        told.push(column("follower-b", 3, at, window + 1, &rows(0, 2_000), "B"));
         if window % 5 != 3 {
             told.push(column(
                 "follower-c",
                 4,
                 at,
                 window + 1 - (window + 1) / 5,
-                rows(0, 40_000),
+                &rows(0, 40_000),
                 "C",
             ));
         }
@@ -106,9 +106,9 @@ fn story(first_ms: u64) -> Vec<Told> {
         let (mine, boot) = if window < half { (window + 1, 6) } else { (window + 1 - half, 7) };
         let to = if window < half { "A" } else { "C" };
         if window == half {
-            told.push(column("mover", 6, at, half + 1, rows(0, 3), "A"));
+            told.push(column("mover", 6, at, half + 1, &rows(0, 3), "A"));
         }
-        told.push(column("mover", boot, at, mine, rows(0, 600_000), to));
+        told.push(column("mover", boot, at, mine, &rows(0, 600_000), to));
     }
     told
 }
@@ -211,6 +211,21 @@ fn who(specs: &[NodeSpec], answer: &Value) -> String {
     names.filter(|(_, spec)| ok.contains(spec.grpc.as_str())).map(|(name, _)| *name).collect()
 }
 
+/// The same, of an answer that says so in every other place, too.
+fn said_by(specs: &[NodeSpec], answer: &Value) -> String {
+    let who = who(specs, answer);
+    let is_whole = who == "ABC";
+    let status = if is_whole { "OK" } else { "PARTIAL" };
+    assert_eq!(answer["status"], status, "{}", answer["fanout"]);
+    assert_eq!(answer["all_groups_healthy"], is_whole);
+    let rows = answer["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["degraded"].is_null() == is_whole));
+    let nodes = answer["fanout"]["nodes"].as_array().unwrap().iter();
+    let mut errors = nodes.filter(|node| node["ok"] == false);
+    assert!(errors.all(|node| node["error"].as_str().unwrap().len() > 5));
+    who
+}
+
 #[test]
 fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
     let folder = tempfile::tempdir().unwrap();
@@ -225,11 +240,11 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
     let everything = |cluster: &Cluster| {
         for path in &paths {
             let expected = essence(get(&cluster.models["ABC"].http, path).ok(), true);
-            for at in 0..NAMES.len() {
+            for (at, name) in NAMES.iter().enumerate() {
                 let answer = whole(cluster, at, path);
                 assert_eq!((&answer["status"], &answer["warnings"]), (&json!("OK"), &json!([])));
                 assert_eq!(answer["all_groups_healthy"], true);
-                assert_eq!(essence(answer, true), expected, "{} of {path}", NAMES[at]);
+                assert_eq!(essence(answer, true), expected, "{name} of {path}");
             }
         }
     };
@@ -256,15 +271,7 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
                         return;
                     }
                     let answer = get(http, path).ok();
-                    let who = who(specs, &answer);
-                    let status = if who == "ABC" { "OK" } else { "PARTIAL" };
-                    assert_eq!(answer["status"], status, "{}", answer["fanout"]);
-                    assert_eq!(answer["all_groups_healthy"], who == "ABC");
-                    let rows = answer["rows"].as_array().unwrap();
-                    assert!(rows.iter().all(|row| row["degraded"].is_null() == (who == "ABC")));
-                    let errors = answer["fanout"]["nodes"].as_array().unwrap().iter();
-                    let errors = errors.filter(|node| node["ok"] == false);
-                    assert!(errors.clone().all(|node| node["error"].as_str().unwrap().len() > 5));
+                    let who = said_by(specs, &answer);
                     *seen.lock().unwrap().entry(who.clone()).or_default() += 1;
                     assert_eq!(
                         &essence(answer, false),

@@ -26,7 +26,7 @@ const STATUS: &str = "keyviz-status";
 
 enum Encoder {
     Ndjson,
-    Arrow(StreamWriter<Vec<u8>>),
+    Arrow(Box<StreamWriter<Vec<u8>>>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
 }
 
@@ -55,7 +55,7 @@ impl Encoder {
             Format::Json | Format::Ndjson => Ok(Self::Ndjson),
             Format::Arrow => {
                 let writer = StreamWriter::try_new(Vec::new(), &long.schema());
-                writer.map(Self::Arrow).map_err(io::Error::other)
+                writer.map(|writer| Self::Arrow(Box::new(writer))).map_err(io::Error::other)
             }
             Format::Parquet => {
                 let schema = long.schema();
