@@ -83,8 +83,8 @@ pub(crate) struct Facts {
     pub(crate) matrix: wire::GetMatrixResponse,
     /// The window alone.
     pub(crate) top: wire::GetTopResponse,
-    /// Against the same span before it; `None` where that is older than what is kept.
-    pub(crate) changed: Option<wire::GetTopResponse>,
+    /// Against the same span before it, or what the node said to that.
+    pub(crate) changed: Result<wire::GetTopResponse, String>,
     pub(crate) events: Vec<wire::RangeEvent>,
     pub(crate) palette: Palette,
     /// The commands that ask the same again.
@@ -161,7 +161,9 @@ impl ReportArgs {
             ..alone.clone()
         };
         let top = self.node.heard(client.get_top(alone).await)?;
-        let changed = client.get_top(against).await.ok().map(tonic::Response::into_inner);
+        // Said in the report: the rest of it is worth having without.
+        let changed = self.node.heard(client.get_top(against).await);
+        let changed = changed.map_err(|error| error.to_string());
         let of_events = wire::GetEventsRequest { from_unix_ms, to_unix_ms };
         let events = self.node.heard(client.get_events(of_events).await)?.events;
         Ok(Facts {

@@ -31,7 +31,7 @@ fn facts(matrix: wire::GetMatrixResponse) -> Facts {
     Facts {
         matrix,
         top: wire::GetTopResponse { rows: vec![row], now: Some(now), ..Default::default() },
-        changed: None,
+        changed: Err("it <was> asked of nobody".to_owned()),
         events: vec![hostile],
         palette: Palette::Viridis,
         questions: parsed(&["--start", "it's <b>"]).questions((START_MS, START_MS + 360_000), 0),

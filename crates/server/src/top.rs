@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyviz_api::wire::history as wire;
 use keyviz_lineage::{Flags, HOUR_MS, KeyRange, Series};
+use keyviz_query::QueryError;
 use keyviz_query::top::{self, Top, TopRow, Traffic, Window};
 use serde_json::{Value, json};
 
@@ -78,10 +79,14 @@ impl Node {
             let Some(finer) = top::peak_request(&answer, &answer.rows[place], at_ms) else {
                 continue;
             };
-            // Where the finest columns are gone, it stays known within a column.
             match self.matrix(finer).await {
                 Ok(found) => top::place_peak(&mut answer.rows[place], &found),
+                Err(NodeError::Query(QueryError::Store(error))) => {
+                    answer.warnings.push(error.to_string());
+                }
+                // The finest columns are gone, or the node is busy: it stays known within a column.
                 Err(NodeError::Query(_)) => {}
+                Err(NodeError::Busy | NodeError::Waited) => break,
                 Err(error) => return Err(error),
             }
         }

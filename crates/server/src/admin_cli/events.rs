@@ -1,6 +1,7 @@
 //! `keyviz events`: what happened to the ranges in a window, and where nobody recorded anything.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
@@ -83,9 +84,28 @@ pub(crate) async fn events(args: EventsArgs) -> anyhow::Result<()> {
     events.sort_by_key(|event| event["unix_ms"].as_i64());
     let mut out = BufWriter::new(io::stdout().lock());
     match print(&events, args.output, &mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write the answer to standard output"),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+        result => result.context("cannot write the answer to standard output")?,
     }
+    remark(&top, &mut io::stderr().lock()).context("cannot write to standard error")
+}
+
+/// What the list does not say.
+fn remark(top: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let now = &top["now"];
+    let [step, recorded] =
+        ["step_ms", "recorded_step_ms"].map(|name| now[name].as_u64().unwrap_or(0));
+    if step > recorded {
+        let step = humantime::format_duration(Duration::from_millis(step));
+        writeln!(
+            out,
+            "note: gaps shorter than {step} are not listed; a shorter window shows them"
+        )?;
+    }
+    for warning in top["warnings"].as_array().into_iter().flatten() {
+        writeln!(out, "note: {}", inert(warning.as_str().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 fn print(events: &[Value], output: Output, out: &mut dyn Write) -> io::Result<()> {
@@ -106,7 +126,7 @@ fn print(events: &[Value], output: Output, out: &mut dyn Write) -> io::Result<()
             csv.flush()
         }
         Output::Table if events.is_empty() => {
-            writeln!(out, "nothing happened to any range, and no window is missing")
+            writeln!(out, "there is no such event in this window")
         }
         Output::Table => {
             let header = ["when", "kind", "group", "what"].map(str::to_owned).to_vec();

@@ -6,6 +6,7 @@
 //! Must not: compute what it shows.
 //! Proof: `report_test.rs`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -19,6 +20,9 @@ use crate::query_cli::numbers::{compact, duration};
 use crate::query_cli::time_text::iso;
 use crate::query_cli::{grid::Grid, words};
 use crate::top_cli::table;
+
+/// Gaps that are told one by one.
+const MAX_GAPS: usize = 20;
 
 /// Events that are listed; the others are counted.
 const EVENTS: usize = 200;
@@ -66,12 +70,18 @@ pub(super) fn page(facts: &Facts) -> anyhow::Result<String> {
     page.push_str("<h2>Ranges with the most traffic</h2>\n");
     top(&mut page, &table::cells(&facts.top));
     match &facts.changed {
-        Some(changed) => {
+        Ok(changed) => {
             page.push_str("<h2>Ranges that changed the most, against the same span before</h2>\n");
             top(&mut page, &table::cells(changed));
             page.push_str("<p class=\"dim\">A range that was split is compared with its share of what it came from, one that was merged with all of it.</p>\n");
         }
-        None => page.push_str("<p class=\"dim\">The same span before is older than what is kept: nothing to compare with.</p>\n"),
+        Err(said) => {
+            let said = escaped(&inert(said));
+            let _ = writeln!(
+                page,
+                "<p class=\"warn\">Not compared with the same span before: {said}</p>"
+            );
+        }
     }
     events(&mut page, facts);
     page.push_str("<h2>Ask again</h2>\n<pre>");
@@ -110,18 +120,24 @@ fn notes(page: &mut String, facts: &Facts) {
         let lost = compact(totals.unattributed, is_bytes);
         let _ = writeln!(
             page,
-            "<p class=\"warn\">{lost} operations on ranges that their node did not know are not in the picture.</p>"
+            "<p class=\"warn\">{lost} {unit} on ranges that their node did not know are not in the picture.</p>"
         );
     }
-    let gaps = facts.top.now.iter().flat_map(|now| &now.gaps);
-    for gap in gaps.take(20) {
+    let gaps: Vec<_> = facts.top.now.iter().flat_map(|now| &now.gaps).collect();
+    for gap in gaps.iter().take(MAX_GAPS) {
         let (from, to) = (iso(gap.from_unix_ms), iso(gap.to_unix_ms));
         let _ = writeln!(
             page,
             "<p class=\"warn\">Nobody recorded anything from {from} to {to}: that is not the same as no traffic.</p>"
         );
     }
-    for warning in &facts.matrix.warnings {
+    if let Some(more @ 1..) = gaps.len().checked_sub(MAX_GAPS) {
+        let _ = writeln!(page, "<p class=\"warn\">And {more} more such gaps.</p>");
+    }
+    let changed = facts.changed.iter().flat_map(|changed| &changed.warnings);
+    let warnings: BTreeSet<&String> =
+        facts.matrix.warnings.iter().chain(&facts.top.warnings).chain(changed).collect();
+    for warning in warnings {
         let _ = writeln!(page, "<p class=\"warn\">In part: {}</p>", escaped(&inert(warning)));
     }
 }
