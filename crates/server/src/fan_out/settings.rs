@@ -67,15 +67,21 @@ impl PeerSettings {
 
     /// The peers as they are named now.
     pub(crate) fn read(&self) -> anyhow::Result<Vec<String>> {
-        match &self.list {
-            PeerList::Fixed(peers) => Ok(peers.clone()),
+        let (said, peers) = match &self.list {
+            PeerList::Fixed(peers) => ("--peers".to_owned(), peers.clone()),
             PeerList::File(path) => {
-                let said = || format!("--peers @{}", path.display());
+                let said = format!("--peers @{}", path.display());
                 let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("{}: cannot be read", said()))?;
-                parse(&text, &self.tls).with_context(said)
+                    .with_context(|| format!("{said}: cannot be read"))?;
+                let peers = parse(&text, &self.tls).with_context(|| said.clone())?;
+                (said, peers)
             }
+        };
+        if self.token_file.is_some() {
+            let allowed = peers.iter().try_for_each(|peer| self.tls.may_show_token(peer));
+            allowed.context(said)?;
         }
+        Ok(peers)
     }
 }
 

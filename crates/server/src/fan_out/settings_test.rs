@@ -38,3 +38,19 @@ fn what_cannot_be_is_named() {
     let many: Vec<String> = (1..=65).map(|port| format!("b:{port}")).collect();
     assert!(said(&many.join(","), "15s", "2s").contains("65 peers"));
 }
+
+#[test]
+fn a_token_is_shown_in_plain_only_where_that_is_said() {
+    let with_token = |peers: &str| {
+        PeerSettings::check(PeerFlags {
+            peers,
+            refresh: Duration::from_secs(15),
+            timeout: Duration::from_secs(2),
+            token_file: Some("token".into()),
+            tls: Tls::default(),
+        })
+    };
+    with_token("127.0.0.1:1,https://b:1,http://c:1").unwrap();
+    let said = format!("{:#}", with_token("https://b:1,c:1").unwrap_err());
+    assert!(said.contains("--peers") && said.contains("to c:1 unencrypted"), "{said}");
+}
