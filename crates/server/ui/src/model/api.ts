@@ -11,7 +11,8 @@ export class ApiError extends Error {
     super(message);
   }
 
-  get needsToken(): boolean { return this.status === 401 || this.status === 403; }
+  /** Also where so many were refused that the node no longer says why: the right token gets in. */
+  get needsToken(): boolean { return this.status === 401 || this.status === 403 || this.code === 'too_many_refusals'; }
 }
 
 export type Json = Record<string, unknown>;
