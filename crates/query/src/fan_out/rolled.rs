@@ -1,9 +1,10 @@
-//! Roll-ups of hours that several nodes recorded and of which nothing finer is left.
+//! Roll-ups of hours that several nodes recorded.
 //!
-//! Where nodes recorded different windows, what they say adds up, and nothing is done here. Where they
-//! recorded the same ones, a roll-up does not say whose counts it holds: reads of different sources add;
-//! of anything else the larger counts, flagged where nodes differ. Their largest cells are combined by
-//! the maximum, as everywhere.
+//! Where nodes recorded different windows, what they say adds up: here, so that a share of it is rounded
+//! once, as for a node that recorded all of it. Where they recorded the same ones (and nothing finer is
+//! left), a roll-up does not say whose counts it holds: reads of different sources add; of anything else
+//! the larger counts, flagged where nodes differ. Their largest cells are combined by the maximum, as
+//! everywhere.
 //! Invariants: F2, F3.
 //! Must not: touch what has finer columns (the plan asks for those then).
 //! Proof: `fan_out_test.rs`.
@@ -18,9 +19,8 @@ use uuid::Uuid;
 use super::HourRollups;
 
 type ByHour = BTreeMap<GroupId, BTreeSet<u64>>;
-type Windows = [Summary; MAX_WINDOWS];
 
-/// All roll-ups that `told` brings, part by part, with those of `shared` hours merged.
+/// All roll-ups that `told` brings, part by part, with those of the same hour merged.
 pub(super) fn merge(
     told: Vec<(usize, GroupId, HourRollups)>,
     series: Series,
@@ -30,33 +30,38 @@ pub(super) fn merge(
     let mut merged: BTreeMap<GroupId, Vec<HourRollups>> = BTreeMap::new();
     let mut open: BTreeMap<(GroupId, u64, Tier), Vec<(usize, HourRollups)>> = BTreeMap::new();
     for (part, group, rollups) in told {
-        if shared.get(&group).is_some_and(|hours| hours.contains(&rollups.hour)) {
-            let key = (group, rollups.hour, rollups.columns.tier());
-            open.entry(key).or_default().push((part, rollups));
-        } else {
-            merged.entry(group).or_default().push(rollups);
-        }
+        let key = (group, rollups.hour, rollups.columns.tier());
+        open.entry(key).or_default().push((part, rollups));
     }
     for ((group, hour, tier), told) in open {
-        let adds = matches!(series, Series::Reads | Series::ReadBytes)
-            && are_different_sources(coverage, (group, hour));
-        let mut lineages: BTreeMap<LineageId, Windows> = BTreeMap::new();
+        let of_one = told.iter().all(|(part, _)| *part == told[0].0);
+        if of_one {
+            merged.entry(group).or_default().extend(told.into_iter().map(|(_, rollups)| rollups));
+            continue;
+        }
+        let is_shared = shared.get(&group).is_some_and(|hours| hours.contains(&hour));
+        let adds = !is_shared
+            || matches!(series, Series::Reads | Series::ReadBytes)
+                && are_different_sources(coverage, (group, hour));
+        let mut lineages: BTreeMap<LineageId, Entry> = BTreeMap::new();
         for (_, rollups) in &told {
             for (slot, &lineage) in rollups.lineages.iter().enumerate() {
                 if lineage != Uuid::nil() && rollups.columns.taken.contains(slot) {
-                    let more = windows(&rollups.columns, slot);
-                    let held = lineages.entry(lineage).or_default();
-                    held.iter_mut()
-                        .zip(more)
-                        .for_each(|(held, more)| *held = both(*held, more, adds));
+                    let more = entry(&rollups.columns, slot);
+                    lineages
+                        .entry(lineage)
+                        .and_modify(|held| {
+                            *held = if adds { held.plus(more) } else { larger(*held, more) };
+                        })
+                        .or_insert(more);
                 }
             }
         }
-        let lineages: Vec<(LineageId, Windows)> = lineages.into_iter().collect();
+        let lineages: Vec<(LineageId, Entry)> = lineages.into_iter().collect();
         merged.entry(group).or_default().extend(lineages.chunks(SLOTS).map(|some| {
             let mut chunk = Chunk::new(tier);
-            for (slot, (_, windows)) in some.iter().enumerate() {
-                chunk.set(slot, Some(Entry::Even(*windows)));
+            for (slot, (_, entry)) in some.iter().enumerate() {
+                chunk.set(slot, Some(*entry));
             }
             let mut columns = Columns::default();
             // invariant: what a chunk encodes, decodes (R1 of the codec)
@@ -82,25 +87,29 @@ fn are_different_sources(
     })
 }
 
-fn windows(columns: &Columns, slot: usize) -> Windows {
-    let mut windows = Windows::default();
+fn entry(columns: &Columns, slot: usize) -> Entry {
+    if columns.uneven.contains(slot) {
+        return Entry::Uneven;
+    }
+    let mut windows = [Summary::default(); MAX_WINDOWS];
     for (window, held) in windows.iter_mut().enumerate().take(columns.tier().windows()) {
         let at = window * SLOTS + slot;
         let flags = columns.flags.get(at).copied().unwrap_or(Flags::NONE);
         let max = columns.maxima.get(at).copied().unwrap_or(0);
         *held = Summary { sum: columns.sums[at], max, flags };
     }
-    windows
+    Entry::Even(windows)
 }
 
-fn both(a: Summary, b: Summary, adds: bool) -> Summary {
-    let mut flags = a.flags.or(b.flags);
-    let sum = if adds { a.sum.saturating_add(b.sum) } else { a.sum.max(b.sum) };
-    if !adds && a.sum != b.sum && a.sum > 0 && b.sum > 0 {
-        flags = flags.or(Flags::CONFLICT);
+/// The larger of what two nodes say of the same windows.
+fn larger(held: Entry, more: Entry) -> Entry {
+    let (Entry::Even(mut windows), Entry::Even(more)) = (held, more) else { return Entry::Uneven };
+    for (held, more) in windows.iter_mut().zip(more) {
+        let mut flags = held.flags.or(more.flags);
+        if held.sum != more.sum && held.sum > 0 && more.sum > 0 {
+            flags = flags.or(Flags::CONFLICT);
+        }
+        *held = Summary { sum: held.sum.max(more.sum), max: held.max.max(more.max), flags };
     }
-    if sum == u64::MAX {
-        flags = flags.or(Flags::SATURATED);
-    }
-    Summary { sum, max: a.max.max(b.max), flags }
+    Entry::Even(windows)
 }
