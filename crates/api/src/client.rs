@@ -389,11 +389,8 @@ async fn connect(shared: &Shared) -> Result<Channel, tonic::Status> {
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5));
     endpoint.connect().await.map_err(|error| {
-        tonic::Status::unavailable(format!(
-            "cannot reach keyviz at {}: {}",
-            shared.config.address,
-            innermost(&error)
-        ))
+        let (address, why) = (&config.address, innermost(&error));
+        tonic::Status::unavailable(format!("cannot reach keyviz at {address}: {why}"))
     })
 }
 
@@ -407,12 +404,12 @@ struct Talk {
 async fn greet(shared: &Shared) -> Result<Talk, tonic::Status> {
     let channel = connect(shared).await?;
     let config = &shared.config;
+    let refused = |error: &dyn std::error::Error| tonic::Status::unauthenticated(error.to_string());
     if config.token_file.is_some() {
-        let allowed = config.tls.may_show_token(&config.address);
-        allowed.map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
+        config.tls.may_show_token(&config.address).map_err(|error| refused(&error))?;
     }
-    let bearer = Bearer::from_file(config.token_file.as_deref())
-        .map_err(|error| tonic::Status::unauthenticated(error.to_string()))?;
+    let token_file = config.token_file.as_deref();
+    let bearer = Bearer::from_file(token_file).map_err(|error| refused(&error))?;
     let mut client =
         IngestServiceClient::with_interceptor(channel, bearer).max_decoding_message_size(64 << 20);
     let (outgoing, receiver) = mpsc::channel(IN_FLIGHT_ENTRIES);

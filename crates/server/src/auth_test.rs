@@ -45,7 +45,9 @@ fn a_read_token_reads_and_a_write_token_does_both() {
     }
     assert_eq!(admit(&auth, Access::Read, None), Err(Refusal::Missing));
     let counted: Vec<_> = auth.refused().collect();
-    assert_eq!(counted, [("missing", 1), ("unknown", 7), ("read_only", 1), ("too_many", 0)]);
+    let expected =
+        [("no_certificate", 0), ("missing", 1), ("unknown", 7), ("read_only", 1), ("too_many", 0)];
+    assert_eq!(counted, expected);
 }
 
 #[test]

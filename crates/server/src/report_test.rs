@@ -56,7 +56,7 @@ fn the_page_needs_nothing_but_itself_and_strange_bytes_are_inert() {
         "data:image/png;base64,",
         "Nobody recorded anything from 2026-11-20T16:00:00Z to 2026-11-20T16:01:00Z",
         "--start &#39;it&#39;\\&#39;&#39;s &lt;b&gt;&#39;",
-        "nothing to compare with",
+        "Not compared with the same span before: it &lt;was&gt; asked of nobody",
         "nobody recorded it",
         "not exact: inherited",
         "1 to 1k writes in 1 min, logarithmic",
