@@ -17,17 +17,19 @@ use crate::{Continuity, Matrix, MatrixRequest, QueryError, matrix, model_test};
 const DEFAULT_CASES: u32 = 10_000;
 const QUESTIONS_PER_HISTORY: usize = 4;
 
-fn cases() -> u32 {
-    std::env::var("KEYVIZ_QUERY_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(DEFAULT_CASES)
+fn cases(default: u32) -> u32 {
+    std::env::var("KEYVIZ_QUERY_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(default)
 }
 
 /// Checks random questions of random histories.
 pub(crate) fn run(check: impl Fn(&World, &MatrixRequest)) {
+    run_cases(DEFAULT_CASES, check);
+}
+
+/// As [`run`], with another number of histories.
+pub(crate) fn run_cases(default: u32, check: impl Fn(&World, &MatrixRequest)) {
     let strategy = (story(), prop::collection::vec(asked(), QUESTIONS_PER_HISTORY));
-    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
+    let config = Config { cases: cases(default), failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&strategy, |(story, questions)| {
         let world = history(&story);
         for asked in &questions {
