@@ -88,6 +88,11 @@ struct Claim<'a> {
 
 impl Claim<'_> {
     fn shares_with(&self, other: &Self) -> bool {
+        // Who said it is not known: it may be what the other says.
+        let is_unknown = |claim: &Self| claim.boots.iter().all(|(boot, _)| boot.is_nil());
+        if is_unknown(self) || is_unknown(other) {
+            return true;
+        }
         self.boots.iter().any(|(boot, _)| other.boots.iter().any(|(held, _)| held == boot))
     }
 
@@ -122,7 +127,7 @@ fn of_source(
             claims.entry(part).or_insert_with(new).boots.clone_from(boots);
         }
         for claim in claims.values_mut().filter(|claim| claim.boots.is_empty()) {
-            // Who said it is not known any more: as if everybody had it from the same one.
+            // Who said it is not known (any more, or not yet): it shares with every other claim.
             claim.boots.push((Uuid::nil(), 0));
         }
         for alike in apart(claims.into_values().collect()) {
