@@ -1,9 +1,9 @@
 //! `keyviz gc`: how garbage collection stands; `--accept-clock`: the clock is right.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::Endpoint;
+use super::{Endpoint, Output};
 use crate::node::rfc3339;
 
 /// Show how garbage collection stands: frozen or not, how far it may go, the oldest row on disk
@@ -17,14 +17,6 @@ pub(crate) struct GcArgs {
     output: Output,
     #[command(flatten)]
     endpoint: Endpoint,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// In words.
-    Text,
-    /// The whole answer as one JSON document.
-    Json,
 }
 
 /// Asks and prints.

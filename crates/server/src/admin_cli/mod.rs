@@ -12,7 +12,7 @@ mod pins;
 mod status;
 
 use anyhow::{Context as _, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 pub(crate) use events::{EventsArgs, events};
@@ -39,6 +39,15 @@ pub(crate) struct Endpoint {
     endpoint: String,
     #[command(flatten)]
     token: ShownToken,
+}
+
+/// What is printed of an answer that is told in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// In words.
+    Text,
+    /// The whole answer as one JSON document.
+    Json,
 }
 
 impl Endpoint {

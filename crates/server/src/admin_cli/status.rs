@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::Value;
 
-use super::Endpoint;
+use super::{Endpoint, Output};
 use crate::query_cli::key_text::inert;
 use crate::query_cli::numbers::{compact, exact};
 
@@ -18,14 +18,6 @@ pub(crate) struct StatusArgs {
     output: Output,
     #[command(flatten)]
     endpoint: Endpoint,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// In words.
-    Text,
-    /// The whole answer as one JSON document.
-    Json,
 }
 
 /// Asks and prints.

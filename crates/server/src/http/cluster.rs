@@ -32,7 +32,7 @@ pub(super) async fn cluster(
     State(node): State<Arc<Node>>,
     params: Result<Query<Nothing>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    params?;
     let address = node.cluster.grpc_address.get().map_or("", String::as_str);
     let answer = overview::cluster(&node, address).await?;
     let identity = |id: &keyviz_api::wire::admin::NodeIdentity| {
@@ -60,7 +60,7 @@ pub(super) async fn raft_groups(
     State(node): State<Arc<Node>>,
     params: Result<Query<Nothing>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    params?;
     let answer = overview::raft_groups(&node).await?;
     let groups = answer.groups.iter().map(|group| {
         json!({
@@ -80,8 +80,7 @@ pub(super) async fn routes(
     State(node): State<Arc<Node>>,
     params: Result<Query<RouteParams>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     let graph = node.recorder()?.graph();
     let everything = KeyRange::all();
     let groups = graph.groups().filter(|group| params.group_id.is_none_or(|asked| asked == *group));

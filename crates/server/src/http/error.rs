@@ -1,6 +1,7 @@
 //! The one shape of an error: `{"error": code, "message": text}`.
 
 use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use keyviz_query::QueryError;
@@ -45,6 +46,18 @@ impl HttpError {
         message: impl Into<String>,
     ) -> Self {
         Self { status, code, message: message.into() }
+    }
+}
+
+impl From<QueryRejection> for HttpError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid_query(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for HttpError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::invalid_query(rejection.body_text())
     }
 }
 

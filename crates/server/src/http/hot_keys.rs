@@ -36,8 +36,7 @@ pub(super) async fn hot_keys(
     State(node): State<Arc<Node>>,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     let answer = node.hot_keys(params.question()?, params.lineage_id).await?;
     Ok(Json(to_json(&answer, params.route_id)))
 }

@@ -30,8 +30,7 @@ pub(super) async fn lineage(
     State(node): State<Arc<Node>>,
     params: Result<Query<LineageParams>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     let subject = match (params.id, params.route, params.key.as_deref()) {
         (Some(id), None, None) => Subject::Lineage(id),
         (None, Some(route), None) => Subject::Route(route),
@@ -72,8 +71,7 @@ pub(super) async fn events(
     State(node): State<Arc<Node>>,
     params: Result<Query<EventParams>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     let from_ms = open_time("from_unix_ms", params.from_unix_ms)?.unwrap_or(0);
     let to_ms = open_time("to_unix_ms", params.to_unix_ms)?.unwrap_or_else(|| node.clock.unix_ms());
     let events = node.events(from_ms, to_ms).await?;

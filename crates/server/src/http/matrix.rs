@@ -46,8 +46,7 @@ pub(super) async fn matrix(
     headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     let format = Format::asked(params.format.as_deref(), &headers)?;
     let answered = params.ask(&node, params.request()?).await?;
     respond(&node, answered, format).await
@@ -60,9 +59,8 @@ pub(super) async fn bucket(
     headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let Path(id) = id.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Path(id) = id?;
+    let Query(params) = params?;
     if params.rows.is_some() || params.start.is_some() || params.end.is_some() {
         return Err(HttpError::invalid_query(
             "rows, start and end choose among rows; a bucket is asked for by its id alone",
@@ -136,14 +134,7 @@ impl Params {
     }
 
     fn request(&self) -> Result<MatrixRequest, HttpError> {
-        let series = match self.series.as_deref() {
-            None => Series::Writes,
-            Some(name) => Series::from_name(name).ok_or_else(|| {
-                HttpError::invalid_query(format!(
-                    "series {name:?} is unknown; use reads, writes, read_bytes or write_bytes"
-                ))
-            })?,
-        };
+        let series = series(self.series.as_deref())?;
         let row_set = match self.as_of.as_deref() {
             None | Some("to") => RowSet::AsOfTo,
             Some("from") => RowSet::AsOfFrom,
@@ -163,9 +154,7 @@ impl Params {
                 )));
             }
         };
-        let range =
-            KeyRange::new(key("start", self.start.as_deref())?, key("end", self.end.as_deref())?)
-                .map_err(|error| HttpError::invalid_query(error.to_string()))?;
+        let range = key_range(self.start.as_deref(), self.end.as_deref())?;
         Ok(MatrixRequest {
             series,
             from_ms: open_time("from_unix_ms", self.from_unix_ms)?,
@@ -186,6 +175,22 @@ impl Params {
             continuity,
         })
     }
+}
+
+/// Absent = writes.
+pub(super) fn series(name: Option<&str>) -> Result<Series, HttpError> {
+    let Some(name) = name else { return Ok(Series::Writes) };
+    Series::from_name(name).ok_or_else(|| {
+        HttpError::invalid_query(format!(
+            "series {name:?} is unknown; use reads, writes, read_bytes or write_bytes"
+        ))
+    })
+}
+
+/// The keys from `start` to `end`, each as [`key`] reads it.
+pub(super) fn key_range(start: Option<&str>, end: Option<&str>) -> Result<KeyRange, HttpError> {
+    KeyRange::new(key("start", start)?, key("end", end)?)
+        .map_err(|error| HttpError::invalid_query(error.to_string()))
 }
 
 /// 0 or absent = open.

@@ -20,8 +20,7 @@ pub(super) struct Params {
 pub(super) async fn cpu(
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Response, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     match profile::take(params.seconds.unwrap_or(DEFAULT_SECONDS)).await {
         Ok(bytes) => {
             let headers = [

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use keyviz_lineage::{KeyRange, Series};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::HttpError;
-use super::matrix::{key, open_time};
+use super::matrix::{key_range, open_time, series};
 use crate::node::Node;
 use crate::top::{Question, to_json, to_wire};
 
@@ -31,33 +30,21 @@ pub(super) async fn top(
     State(node): State<Arc<Node>>,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Json<Value>, HttpError> {
-    let Query(params) =
-        params.map_err(|rejection| HttpError::invalid_query(rejection.body_text()))?;
+    let Query(params) = params?;
     Ok(Json(to_json(&to_wire(&node.top(params.question()?).await?))))
 }
 
 impl Params {
     fn question(&self) -> Result<Question, HttpError> {
-        let series = match self.series.as_deref() {
-            None => Series::Writes,
-            Some(name) => Series::from_name(name).ok_or_else(|| {
-                HttpError::invalid_query(format!(
-                    "series {name:?} is unknown; use reads, writes, read_bytes or write_bytes"
-                ))
-            })?,
-        };
         let against_from_ms = open_time("against_from_unix_ms", self.against_from_unix_ms)?;
         let against_to_ms = open_time("against_to_unix_ms", self.against_to_unix_ms)?;
-        let range =
-            KeyRange::new(key("start", self.start.as_deref())?, key("end", self.end.as_deref())?)
-                .map_err(|error| HttpError::invalid_query(error.to_string()))?;
         Ok(Question {
-            series,
+            series: series(self.series.as_deref())?,
             from_ms: open_time("from_unix_ms", self.from_unix_ms)?,
             to_ms: open_time("to_unix_ms", self.to_unix_ms)?,
             against_ms: Question::against(against_from_ms, against_to_ms)
                 .map_err(HttpError::invalid_query)?,
-            range,
+            range: key_range(self.start.as_deref(), self.end.as_deref())?,
             limit: Question::limit(self.limit.unwrap_or(0)),
         })
     }
