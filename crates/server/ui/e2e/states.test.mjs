@@ -146,7 +146,8 @@ test('partial: names who did not answer', async () => {
   const page = await open(browser);
   await page.route(MATRIX, async (route) => {
     const body = await (await route.fetch()).json();
-    Object.assign(body, { status: 'PARTIAL', nodes: [{ id: 'a', ok: true }, { id: '<b>node\u202e', ok: false, error: 'timed out' }] });
+    const nodes = [{ node: 'a', ok: true }, { node: '<b>node\u202e', ok: false, error: 'timed out' }];
+    Object.assign(body, { status: 'PARTIAL', fanout: { nodes, responded: 1, expected: 2 } });
     await route.fulfill({ json: body });
   });
   await page.goto(address());

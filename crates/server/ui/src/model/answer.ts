@@ -212,8 +212,8 @@ export function decode(answer: Raw): Model {
     generatedAt: Date.parse(String(answer.generated_at)) || Date.now(),
     partial: answer.status === 'PARTIAL',
     warnings: list(answer.warnings).map(cleanLabel),
-    nodes: (list(answer.nodes) as Raw[]).map((x) => ({
-      id: cleanLabel(x.id ?? x.node ?? '?'), ok: x.ok !== false, error: x.error ? cleanLabel(x.error) : '',
+    nodes: (list((answer.fanout as Raw | undefined)?.nodes) as Raw[]).map((x) => ({
+      id: cleanLabel(x.node ?? '?'), ok: x.ok !== false, error: x.error ? cleanLabel(x.error) : '',
     })),
   };
 }
