@@ -224,6 +224,11 @@ impl Matrix {
     pub fn tier_name(&self) -> &'static str {
         self.tier.map_or("finest", Tier::name)
     }
+
+    /// Whether everything could be read, as every surface says it.
+    pub fn status(&self) -> &'static str {
+        if self.warnings.is_empty() { "OK" } else { "PARTIAL" }
+    }
 }
 
 /// Why a question has no answer.

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use tokio_rustls::rustls::crypto::ring;
 use ureq::Agent;
@@ -37,8 +38,10 @@ pub(crate) async fn ask(
     shown: &ShownToken,
     question: Question<'_>,
 ) -> anyhow::Result<(u16, Vec<u8>)> {
-    let agent = agent(shown)?;
-    let url = format!("{}{}", shown.tls().target(endpoint)?.url(), question.path);
+    let target = shown.tls().target(endpoint)?;
+    let url = format!("{}{}", target.url(), question.path);
+    let tls = if target.is_tls { tls(shown)? } else { TlsConfig::default() };
+    let agent = agent(tls);
     let mut request = ureq::http::Request::builder().method(question.method).uri(url);
     if let Some(value) = shown.bearer(endpoint)?.header() {
         request = request.header("Authorization", value);
@@ -54,33 +57,40 @@ pub(crate) async fn ask(
     answered.await.context("asking the node")?
 }
 
-fn agent(shown: &ShownToken) -> anyhow::Result<Agent> {
+fn tls(shown: &ShownToken) -> anyhow::Result<TlsConfig> {
     let files = shown.tls().read()?;
     let authorities = match files.authorities {
         Some(given) => given,
         // What cannot be read of the system's is as if it were not there: verification says so.
         None => rustls_native_certs::load_native_certs().certs,
     };
-    let owned = |der: &[u8]| Certificate::from_der(der).to_owned();
-    let authorities = authorities.iter().map(|authority| owned(authority));
-    let authorities: Vec<_> = authorities.collect();
-    let mut tls = TlsConfig::builder()
+    let owned = |chain: &[CertificateDer<'_>]| -> Vec<Certificate<'static>> {
+        chain.iter().map(|one| Certificate::from_der(one).to_owned()).collect()
+    };
+    // ureq names no kind of key, so it has to read the file by itself.
+    let identity = match (files.identity, shown.tls().key_file) {
+        (Some((chain, _)), Some(path)) => {
+            let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
+            let key = PrivateKey::from_pem(&text).with_context(|| path.display().to_string())?;
+            Some(ClientCert::new_with_certs(&owned(&chain), key))
+        }
+        _ => None,
+    };
+    let config = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-        .root_certs(RootCerts::new_with_certs(&authorities));
-    if let Some((chain, _)) = files.identity {
-        let chain: Vec<_> = chain.iter().map(|one| owned(one)).collect();
-        let path = shown.tls().key_file.ok_or_else(|| anyhow!("a certificate without its key"))?;
-        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        let key = PrivateKey::from_pem(&text).with_context(|| path.display().to_string())?;
-        tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
-    }
+        .root_certs(RootCerts::new_with_certs(&owned(&authorities)))
+        .client_cert(identity);
+    Ok(config.build())
+}
+
+fn agent(tls: TlsConfig) -> Agent {
     let config = Agent::config_builder()
-        .tls_config(tls.build())
+        .tls_config(tls)
         .timeout_connect(Some(CONNECT_TIMEOUT))
         // A node is reached as it was named, and says in its body what is wrong.
         .proxy(None)
         .max_redirects(0)
         .http_status_as_error(false)
         .allow_non_standard_methods(true);
-    Ok(config.build().into())
+    config.build().into()
 }

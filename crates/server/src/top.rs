@@ -74,8 +74,11 @@ impl Node {
             None => None,
         };
         let mut answer = top::top(&now, before.as_deref(), limit);
+        // A peer that does not answer would be waited for anew with each of them.
+        let is_whole = now.fan_out.as_ref().is_none_or(|of| of.responded() == of.nodes.len());
+        let placed = if is_whole { PLACED_PEAKS } else { 0 };
         drop((now, before));
-        for place in 0..answer.rows.len().min(PLACED_PEAKS) {
+        for place in 0..answer.rows.len().min(placed) {
             let Some(finer) = top::peak_request(&answer, &answer.rows[place], at_ms) else {
                 continue;
             };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use keyviz_api::ambient::SystemClock;
-use keyviz_lineage::Clock as _;
+use keyviz_lineage::{Clock as _, HOUR_MS};
 use serde_json::{Value, json};
 
 use super::Endpoint;
@@ -15,8 +15,6 @@ use crate::query_cli::long_csv::io_error;
 use crate::query_cli::time_text::{TimeSpec, iso};
 use crate::top_cli::Output;
 use crate::top_cli::table::aligned;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// List splits, merges, moves, births, drops and changes of leader in a window, and the times in which
 /// nobody recorded anything.
@@ -65,7 +63,8 @@ impl Kind {
 pub(crate) async fn events(args: EventsArgs) -> anyhow::Result<()> {
     let now_ms = SystemClock::shared().unix_ms();
     let to_ms = args.to.unwrap_or(TimeSpec::Now).resolve(now_ms);
-    let from_ms = args.from.map_or(to_ms.saturating_sub(HOUR_MS), |from| from.resolve(now_ms));
+    let from_ms =
+        args.from.map_or(to_ms.saturating_sub(HOUR_MS as i64), |from| from.resolve(now_ms));
     ensure!(from_ms < to_ms, "--from is not before --to; the window would be empty");
     let span = format!("from_unix_ms={}&to_unix_ms={}", from_ms.max(1), to_ms.max(1));
     let told = args.endpoint.ask("GET", &format!("events?{span}"), None).await?;

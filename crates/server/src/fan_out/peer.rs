@@ -227,7 +227,8 @@ impl Peer {
                 );
                 return Err(Failure::new(Reason::Answer, text));
             }
-            take(message)?;
+            // What it says is decoded here, which takes a while: other threads carry what sources send.
+            tokio::task::block_in_place(|| take(message))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use keyviz_api::tls::Tls;
+use tonic::transport::Endpoint;
 
 /// The most peers of a node.
 const MAX_PEERS: usize = 64;
@@ -60,6 +61,8 @@ impl PeerSettings {
             Some(path) => PeerList::File(PathBuf::from(path)),
             None => PeerList::Fixed(parse(peers, &tls).context("--peers")?),
         };
+        // Told at the start; a file that breaks later is the failure of the peers that need it.
+        tls.read()?;
         let settings = Self { list, refresh, timeout, token_file, tls };
         settings.read()?;
         Ok(Some(settings))
@@ -98,7 +101,7 @@ fn parse(text: &str, tls: &Tls) -> anyhow::Result<Vec<String>> {
                 matches!(port, Some(Ok(1..))),
                 "{peer:?}: give the host and gRPC port of a node, such as node-b:50051"
             );
-            tls.endpoint(peer)?;
+            Endpoint::from_shared(target.url()).with_context(|| format!("{peer:?}"))?;
             if !peers.iter().any(|held| held == peer) {
                 peers.push(peer.to_owned());
             }

@@ -61,7 +61,7 @@ impl Admin {
         let matrix = answered.matrix;
         let (graph, groups) = self.groups().await?;
         let identity = identity::Identity::new(&graph, &groups);
-        let status = if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" };
+        let status = matrix.status();
         Ok((rows::matrix_to_wire(&matrix, &identity), status))
     }
 
@@ -141,6 +141,9 @@ impl AdminService for Admin {
             if let Some(row) = found {
                 let answer = wire::GetRouteDetailResponse { row: Some(row), per_adapter: vec![] };
                 return Ok(Response::new(answer));
+            }
+            if !request.bucket_id.starts_with("virtual:") {
+                break;
             }
         }
         Err(Status::not_found(format!(

@@ -263,7 +263,7 @@ fn matrix_to_wire(matrix: &Matrix) -> wire::GetMatrixResponse {
             unattributed: totals.iter().map(|total| total.unattributed).collect(),
         }),
         flag_names: Flags::NAMES.iter().map(|(_, name)| (*name).to_owned()).collect(),
-        status: if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" }.to_owned(),
+        status: matrix.status().to_owned(),
         warnings: matrix.warnings.clone(),
         fanout: None,
     }

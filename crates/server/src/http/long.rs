@@ -112,7 +112,7 @@ impl Long {
 
     /// `OK`, or `PARTIAL` where something could not be read.
     pub(super) fn status(&self) -> &'static str {
-        status(&self.matrix)
+        self.matrix.status()
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -276,17 +276,13 @@ fn metadata(matrix: &Matrix, now_ms: u64) -> HashMap<String, String> {
         ("keyviz.step_ms", matrix.step_ms.to_string()),
         ("keyviz.recorded_step_ms", matrix.recorded_step_ms.to_string()),
         ("keyviz.tier", matrix.tier_name().to_owned()),
-        ("keyviz.status", status(matrix).to_owned()),
+        ("keyviz.status", matrix.status().to_owned()),
         ("keyviz.warnings", warnings),
         ("keyviz.generated_at", rfc3339(now_ms)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
-}
-
-fn status(matrix: &Matrix) -> &'static str {
-    if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" }
 }
 
 /// What is drawn: counted and inherited.

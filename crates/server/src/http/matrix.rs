@@ -230,7 +230,7 @@ fn to_json(matrix: &Matrix, now_ms: u64) -> Value {
         "rows": matrix.rows.iter().map(|row| row_to_json(row, coarse)).collect::<Vec<_>>(),
         "column_totals": (!totals.is_empty()).then(|| totals_to_json(totals)),
         "flag_bits": flag_bits,
-        "status": if matrix.warnings.is_empty() { "OK" } else { "PARTIAL" },
+        "status": matrix.status(),
         "warnings": matrix.warnings,
     })
 }
