@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
+use crate::put_private;
+
 /// An authority, and where its certificate lies.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -20,13 +22,6 @@ pub struct Signed {
     pub key: PathBuf,
 }
 
-fn put(path: &Path, text: &str) {
-    // As `mv` does: at no moment is there half a file.
-    let next = path.with_extension("next");
-    std::fs::write(&next, text).unwrap();
-    std::fs::rename(&next, path).unwrap();
-}
-
 impl Authority {
     /// Makes one.
     pub fn new(folder: &Path, name: &str) -> Self {
@@ -35,7 +30,7 @@ impl Authority {
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let path = folder.join(format!("{name}.pem"));
-        put(&path, &params.self_signed(&key).unwrap().pem());
+        put_private(&path, &params.self_signed(&key).unwrap().pem());
         Self { issuer: Issuer::new(params, key), path }
     }
 
@@ -49,8 +44,8 @@ impl Authority {
             cert: folder.join(format!("{name}.pem")),
             key: folder.join(format!("{name}.key")),
         };
-        put(&signed.key, &key.serialize_pem());
-        put(&signed.cert, &params.signed_by(&key, &self.issuer).unwrap().pem());
+        put_private(&signed.key, &key.serialize_pem());
+        put_private(&signed.cert, &params.signed_by(&key, &self.issuer).unwrap().pem());
         signed
     }
 }

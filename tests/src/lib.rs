@@ -38,6 +38,9 @@ pub mod strace;
 pub mod torture;
 pub mod traffic;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a test waits for what must come, on however slow and busy a machine: what takes longer
@@ -60,6 +63,24 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut question: impl FnMut() -> Op
         assert!(started.elapsed() < limit, "waited {limit:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Sets the flag when it is dropped: what runs beside a test ends with it, also when that fails.
+#[derive(Debug)]
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Writes a file that nobody else may read, as `mv` does: at no moment is there half of it.
+pub fn put_private(path: &Path, text: &str) {
+    let next = path.with_extension("next");
+    std::fs::write(&next, text).unwrap();
+    std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::rename(next, path).unwrap();
 }
 
 /// Says on the test's output why it proves nothing here.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use keyviz_tests::columns::Poster;
 use keyviz_tests::http::{Response, request};
 use keyviz_tests::process::{HostSpec, NodeSpec, binary, failing};
-use keyviz_tests::{PATIENCE, now_ms, wait_for};
+use keyviz_tests::{PATIENCE, now_ms, put_private, wait_for};
 use nix::sys::signal::Signal;
 
 const READ: &str = "reading-0123456789abcdef0123456789abcdef";
@@ -20,11 +20,8 @@ const NEXT: &str = "afterwards-0123456789abcdef0123456789abcdef";
 const API: &str = "/admin/api/v1/keyviz";
 
 fn token_file(folder: &Path, name: &str, text: &str) -> PathBuf {
-    // As `mv` does: at no moment is there half a file.
-    let (path, next) = (folder.join(name), folder.join("next"));
-    std::fs::write(&next, text).unwrap();
-    std::fs::set_permissions(&next, std::fs::Permissions::from_mode(0o600)).unwrap();
-    std::fs::rename(&next, &path).unwrap();
+    let path = folder.join(name);
+    put_private(&path, text);
     path
 }
 

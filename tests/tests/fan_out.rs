@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // tests
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,7 @@ use keyviz_tests::columns::{COLUMNS, TRANSITIONS};
 use keyviz_tests::http::{get, post_json, request};
 use keyviz_tests::matrix::{MATRIX, check_conservation};
 use keyviz_tests::process::{Node, NodeSpec, command};
-use keyviz_tests::{PATIENCE, now_ms, wait_for};
+use keyviz_tests::{PATIENCE, Stop, now_ms, put_private, wait_for};
 use serde_json::{Value, json};
 
 const WINDOWS: u64 = 40;
@@ -282,7 +281,7 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
                 }
             });
         }
-        let over = Over(&is_over);
+        let over = Stop(&is_over);
         wait_for("answers of all", PATIENCE, || (saw("ABC") >= 5).then_some(()));
         b.process.kill();
         c.process.freeze();
@@ -301,20 +300,6 @@ fn nodes_answer_as_one_through_a_storm_in_which_others_are_killed_and_frozen() {
     eprintln!("answers by who was in them: {:?}", seen.lock().unwrap());
     everything(&cluster);
     cluster.specs.iter().for_each(NodeSpec::assert_no_panic);
-}
-
-/// The storm ends with the test, also when that fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn write_private(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]
@@ -357,8 +342,8 @@ fn peers_are_read_again_and_shown_the_token_that_they_ask_for() {
     let folder = tempfile::tempdir().unwrap();
     let (tokens, shown) = (folder.path().join("tokens"), folder.path().join("shown"));
     let token = "0123456789abcdef0123456789abcdef";
-    write_private(&tokens, token);
-    write_private(&shown, "another-0123456789abcdef0123456789");
+    put_private(&tokens, token);
+    put_private(&shown, "another-0123456789abcdef0123456789");
     let other = folder.path().join("other");
     std::fs::create_dir(&other).unwrap();
     let peer =
@@ -384,7 +369,7 @@ fn peers_are_read_again_and_shown_the_token_that_they_ask_for() {
     // Its HTTP port is no peer.
     assert_eq!(said["nodes"][2]["ok"], false, "{said}");
 
-    write_private(&shown, token);
+    put_private(&shown, token);
     wait_for("the right token is shown", PATIENCE, || (fan_out()["responded"] == 2).then_some(()));
     let headers = [("Authorization", format!("Bearer {token}"))];
     let headers: Vec<(&str, &str)> =

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyviz_tests::columns::{Poster, TRANSITIONS};
 use keyviz_tests::http::{Response, get, post_json, request};
-use keyviz_tests::matrix::MATRIX;
+use keyviz_tests::matrix::{MATRIX, states};
 use keyviz_tests::now_ms;
 use keyviz_tests::process::{Node, NodeSpec};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -82,10 +82,7 @@ fn of_json(answer: &Value) -> Cells {
     let mut cells = Cells::new();
     let bits = answer["flag_bits"].as_object().unwrap();
     for row in answer["rows"].as_array().unwrap() {
-        let states = row["states"].as_array().unwrap().iter().flat_map(|run| {
-            std::iter::repeat_n(run[0].as_str().unwrap(), run[1].as_u64().unwrap() as usize)
-        });
-        for (at, state) in states.enumerate() {
+        for (at, state) in states(row).into_iter().enumerate() {
             let value = row["values"][at].as_u64().unwrap();
             if state == "nonexistent" && value == 0 {
                 continue;

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use keyviz_tests::process::{HostSpec, NodeSpec, command};
 use keyviz_tests::resp::Client;
-use keyviz_tests::{PATIENCE, http, wait_for};
+use keyviz_tests::{PATIENCE, Stop, http, wait_for};
 use serde_json::{Value, json};
 
 const HOT_KEYS: &str = "/admin/api/v1/keyviz/hotkeys";
@@ -29,15 +29,6 @@ fn write(address: &str, stop: &AtomicBool) {
         }
         client.flush();
         (0..1_000).for_each(|_| drop(client.reply()));
-    }
-}
-
-/// Ends the writer however a test ends.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

@@ -84,6 +84,10 @@ impl Prometheus {
             question.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect();
         let path = format!("/api/v1/{path}?{}", pairs.join("&"));
         let answer = http::request(&self.address, "GET", &path, &[], b"").ok()?;
+        if answer.status == 503 {
+            // It is starting.
+            return None;
+        }
         let answer = answer.json();
         assert_eq!(answer["status"], "success", "{question:?}: {answer}");
         Some(answer["data"].clone())

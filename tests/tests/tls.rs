@@ -14,7 +14,7 @@ use keyviz_tests::certificates::{Authority, Signed};
 use keyviz_tests::columns::Poster;
 use keyviz_tests::http::request;
 use keyviz_tests::process::{HostSpec, NodeSpec, binary, failing};
-use keyviz_tests::{PATIENCE, now_ms, wait_for};
+use keyviz_tests::{PATIENCE, Stop, now_ms, wait_for};
 use nix::sys::signal::Signal;
 use tokio_rustls::rustls::crypto::ring;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
@@ -131,6 +131,7 @@ fn a_rotation_under_load_fails_no_request() {
     let (stop, asked) = (AtomicBool::new(false), AtomicU64::new(0));
     let path = format!("{API}/matrix");
     std::thread::scope(|scope| {
+        let _over = Stop(&stop);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !stop.load(Ordering::SeqCst) {
@@ -165,7 +166,6 @@ fn a_rotation_under_load_fails_no_request() {
         next.sign(folder.path(), "node");
         reads("the certificate is read again", 2);
         asks();
-        stop.store(true, Ordering::SeqCst);
     });
     assert!(get(&client(&[&ours], None), &node.http, "/healthz").is_err(), "the old one is shown");
     assert!(node.process.stop(Signal::SIGTERM).success());

@@ -128,6 +128,8 @@ pub struct Gathered {
     aliases: HashMap<LineageId, LineageId>,
     /// The coverage of each part as it was told, by group and hour: who holds which contribution.
     told: Vec<BTreeMap<(GroupId, u64), Coverage>>,
+    /// The hours of each group in which two nodes recorded the same instant.
+    shared: BTreeMap<GroupId, BTreeSet<u64>>,
     blocks: HashMap<(GroupId, LineageId), BTreeMap<u64, HourBlocks>>,
     rollups: BTreeMap<GroupId, Vec<HourRollups>>,
     unread: BTreeMap<(GroupId, u64), Vec<Unread>>,
@@ -176,6 +178,7 @@ impl Gathered {
             }
         }
         let longest = |of: fn(&Outline) -> u64| told.iter().copied().map(of).max().unwrap_or(0);
+        let coverage: Vec<_> = parts.iter().map(coverage::by_hour).collect();
         Self {
             now_ms,
             oldest_ms: longest(|outline| outline.oldest_ms),
@@ -184,7 +187,8 @@ impl Gathered {
             groups,
             graph,
             aliases,
-            told: parts.iter().map(coverage::by_hour).collect(),
+            shared: coverage::shared_hours(&coverage),
+            told: coverage,
             blocks: HashMap::new(),
             rollups: BTreeMap::new(),
             unread: BTreeMap::new(),
@@ -194,11 +198,6 @@ impl Gathered {
     /// The graph that goes with it.
     pub fn graph(&self) -> &LineageGraph {
         &self.graph
-    }
-
-    /// The hours of each group in which two nodes recorded the same instant.
-    fn shared_hours(&self) -> BTreeMap<GroupId, BTreeSet<u64>> {
-        coverage::shared_hours(&self.told)
     }
 
     /// Which cells a question needs.
@@ -215,7 +214,7 @@ impl Gathered {
         limits: Limits,
     ) -> Result<Plan, QueryError> {
         let (tier, hours, range) = crate::matrix::needs(self, &self.graph, request, limits)?;
-        let (series, mut shared) = (request.series, self.shared_hours());
+        let (series, mut shared) = (request.series, self.shared.clone());
         // Of older hours only roll-ups are left.
         let oldest_hour = unix_hour(self.oldest_ms);
         shared.values_mut().for_each(|held| *held = held.split_off(&oldest_hour));
@@ -263,7 +262,7 @@ impl Gathered {
                 self.unread.entry((group, hour)).or_default().push((lineage, why));
             }
         }
-        self.rollups = rolled::merge(rollups, series, &self.shared_hours(), &self.told);
+        self.rollups = rolled::merge(rollups, series, &self.shared, &self.told);
         let mut holders: HashMap<(GroupId, u64), contributions::Holders> = HashMap::new();
         for ((group, lineage), hours) in blocks {
             let merged = hours.into_iter().map(|(hour, parts)| {
